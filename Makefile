@@ -1,0 +1,68 @@
+# Every target sets itself up: a fresh clone needs Python >= 3.11, git and make, nothing else.
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+export EDITLOOM_WORKSPACE := $(CURDIR)
+# The tools that `editloom` starts (dvc, dagster, mlflow) are found in the environment.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export GX_ANALYTICS_ENABLED := False
+export MLFLOW_DISABLE_TELEMETRY := true
+export DAGSTER_DISABLE_TELEMETRY := yes
+PACKAGES := data training evaluation orchestration
+UI_HOST := 127.0.0.1
+DAGSTER_PORT ?= 3000
+MLFLOW_PORT ?= 5000
+
+.PHONY: help setup demo test lint types pytest ui bench soak results constraints
+.DEFAULT_GOAL := help
+
+help: ## What each target does
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Editloom needs Python 3.11 or newer; '$(PYTHON)' is older. Run: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,photos]'
+	touch $@
+
+demo: $(READY) ## Build the whole lineage graph of this workspace, then say where to look
+	$(BIN)/editloom doctor
+	$(BIN)/editloom run
+
+test: lint types pytest ## Everything that must hold
+
+lint: $(READY) ## Style, layers and the files that are written from the graph
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/editloom dvc-yaml --check
+	$(BIN)/dagster definitions validate -m orchestration.definitions
+
+types: $(READY) ## mypy --strict
+	$(BIN)/mypy
+
+pytest: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup -m "not soak and not bench"
+
+soak: $(READY) ## Long, random and seeded tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m soak --timeout 3600
+
+bench: $(READY) ## Measurements; they write docs/results.json
+	$(BIN)/pytest -q -m bench --timeout 3600
+	$(BIN)/python -m orchestration.results docs
+
+results: $(READY) ## Write docs/results.md from docs/results.json
+	$(BIN)/python -m orchestration.results docs
+
+ui: $(READY) ## Dagster and MLflow on loopback, until Ctrl-C
+	$(BIN)/editloom ui --host $(UI_HOST) --dagster-port $(DAGSTER_PORT) --mlflow-port $(MLFLOW_PORT)
+
+constraints: $(READY) ## Pin what is installed now
+	{ head -1 constraints.txt; $(BIN)/python -m pip freeze --all --exclude editloom --exclude pip | sort -f; } > constraints.new
+	mv constraints.new constraints.txt

@@ -1,0 +1,1 @@
+"""The data room: renderer, ingest, landmarks, alignment, manifests, shards, expectations."""

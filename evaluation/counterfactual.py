@@ -1,0 +1,51 @@
+"""How far an edit is from the true answer, which only a renderer knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
+from evaluation.locality import masked_error, psnr
+from evaluation.metric import Judge, Metric
+
+Images = NDArray[np.uint8]
+PSNR = Protocol("psnr_counterfactual", "dB", "PSNR of the squared error pooled over all pixels, cap 60 dB", True)
+MAE = Protocol("mae_counterfactual", "levels", "mean absolute difference over the image, 8-bit levels", False)
+MAE_INSIDE = Protocol(
+    "mae_counterfactual_inside", "levels", "mean absolute difference inside the changed region, 8-bit levels", False
+)
+
+
+def absolute_error(a: Images, b: Images, mask: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+    """Return each image's mean absolute difference (8-bit levels) where `mask` holds; NaN where it is empty.
+
+    Shapes: N×H×W×3 uint8 twice, N×H×W bool → N.
+    """
+    change = np.abs(a.astype(np.int16) - b.astype(np.int16)).sum(axis=3).astype(np.float64)
+    inside = np.ones(a.shape[:3], dtype=bool) if mask is None else mask
+    area = inside.sum(axis=(1, 2)) * float(a.shape[3])
+    total = (change * inside).sum(axis=(1, 2))
+    return np.divide(total, area, out=np.full_like(total, np.nan), where=area > 0)
+
+
+def counterfactual_metrics(
+    outputs: Images,
+    truth: Images,
+    inside: NDArray[np.bool_],
+    subjects: Sequence[str],
+    judge: Judge,
+    bootstrap: Bootstrap,
+) -> tuple[Metric, ...]:
+    """Return PSNR and mean absolute error of N×H×W×3 outputs against the truth, over all and inside the region."""
+    error = masked_error(outputs, truth)
+    local = absolute_error(outputs, truth, inside)
+    used = np.isfinite(local)
+    names = [subject for subject, keep in zip(subjects, used, strict=True) if keep]
+    return (
+        ratio_metric(PSNR, error.squared, error.count, subjects, judge, bootstrap, psnr),
+        mean_metric(MAE, absolute_error(outputs, truth), subjects, judge, bootstrap),
+        mean_metric(MAE_INSIDE, local[used], names, judge, bootstrap),
+    )

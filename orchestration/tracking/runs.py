@@ -1,0 +1,143 @@
+"""One MLflow run per asset materialization, under one parent run per Dagster run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from orchestration.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "editloom"
+TAG_DAGSTER_RUN = "editloom.dagster_run"
+TAG_ASSET = "editloom.asset"
+TAG_PARTITION = "editloom.partition"
+TAG_DATA_VERSION = "editloom.data_version"
+TAG_ROLE = "editloom.role"
+# MLflow's limits: one param value, one batch of params, and the column that holds a dataset's digest.
+MAX_PARAM_CHARS = 500
+MAX_PARAMS_PER_BATCH = 100
+MAX_DIGEST_CHARS = 36
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One MLflow run. Every method is safe to call again after a retry."""
+
+    client: MlflowClient
+    run_id: str
+
+    def params(self, params: Mapping[str, Any]) -> None:
+        """Log params flattened to dotted keys; a param that was logged before stays as it was."""
+        from mlflow.entities import Param
+
+        logged = self.client.get_run(self.run_id).data.params
+        flat = [(k, str(v)[:MAX_PARAM_CHARS]) for k, v in _flatten(params) if k not in logged]
+        for start in range(0, len(flat), MAX_PARAMS_PER_BATCH):
+            batch = [Param(k, v) for k, v in flat[start : start + MAX_PARAMS_PER_BATCH]]
+            self.client.log_batch(self.run_id, params=batch)
+
+    def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log finite metrics of one step."""
+        from mlflow.entities import Metric
+
+        now_ms = int(time.time() * 1000)
+        finite = [Metric(k, float(v), now_ms, step) for k, v in metrics.items() if np.isfinite(v)]
+        if finite:
+            self.client.log_batch(self.run_id, metrics=finite)
+
+    def image(self, key: str, image: np.ndarray[Any, Any], step: int = 0) -> None:
+        """Log an H×W×3 uint8 picture as a stepped image."""
+        self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+
+    def dataset(self, name: str, sha256: str, source: str, context: str) -> None:
+        """Log a dataset input by our own sha256 (MLflow's digests cover 10,000 rows only)."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        dataset = Dataset(name, sha256[:MAX_DIGEST_CHARS], "editloom", source, profile=f'{{"sha256": "{sha256}"}}')
+        tags = [InputTag("mlflow.data.context", context), InputTag("editloom.sha256", sha256)]
+        self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
+
+    def artifact(self, path: Path, folder: str | None = None) -> None:
+        """Copy one file, or a directory's files, to the run's artifacts."""
+        if path.is_dir():
+            self.client.log_artifacts(self.run_id, str(path), folder)
+        else:
+            self.client.log_artifact(self.run_id, str(path), folder)
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        for key, value in tags.items():
+            self.client.set_tag(self.run_id, key, value)
+
+    def finish(self, *, succeeded: bool) -> None:
+        """Close the run as finished or failed."""
+        self.client.set_terminated(self.run_id, "FINISHED" if succeeded else "FAILED")
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """Finds or makes runs in the one experiment of a workspace."""
+
+    client: MlflowClient
+    experiment_id: str
+
+    def parent_run(self, dagster_run: str, name: str) -> TrackedRun:
+        """The parent run of a Dagster run."""
+        tags = {TAG_ROLE: "parent", TAG_DAGSTER_RUN: dagster_run}
+        return self._find_or_create(tags, name)
+
+    def asset_run(self, dagster_run: str, parent: TrackedRun, asset: str, partition: str | None) -> TrackedRun:
+        """The run of one materialization; a retried step finds the run it had."""
+        tags = {
+            TAG_ROLE: "asset",
+            TAG_DAGSTER_RUN: dagster_run,
+            TAG_ASSET: asset,
+            TAG_PARTITION: partition or "-",
+        }
+        name = f"{asset}[{partition}]" if partition else asset
+        return self._find_or_create(tags, name, {"mlflow.parentRunId": parent.run_id})
+
+    def _find_or_create(self, tags: dict[str, str], name: str, more: Mapping[str, str] | None = None) -> TrackedRun:
+        query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+        found = self.client.search_runs([self.experiment_id], query, max_results=1)
+        if found:
+            self.client.update_run(found[0].info.run_id, status="RUNNING")
+            return TrackedRun(self.client, found[0].info.run_id)
+        run = self.client.create_run(self.experiment_id, tags={**tags, **(more or {})}, run_name=name)
+        return TrackedRun(self.client, run.info.run_id)
+
+
+def open_tracker(ws: Workspace) -> Tracker:
+    """Connect to the workspace's tracking server; the first caller initialises the database, under a lock."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    ws.state.mkdir(parents=True, exist_ok=True)
+    with FileLock(ws.state / "mlflow.lock"):
+        client = MlflowClient(ws.mlflow_uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            location = ws.mlflow_artifacts.as_uri() if ws.mlflow_uri.startswith("sqlite:") else None
+            return Tracker(client, client.create_experiment(EXPERIMENT, artifact_location=location))
+    return Tracker(client, experiment.experiment_id)
+
+
+def _flatten(params: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in params.items():
+        if isinstance(value, Mapping):
+            flat += _flatten(value, f"{prefix}{key}.")
+        else:
+            flat.append((f"{prefix}{key}", value))
+    return flat
+
