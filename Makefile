@@ -55,10 +55,10 @@ soak: $(READY) ## Long, random and seeded tests
 
 bench: $(READY) ## Measurements; they write docs/results.json
 	$(BIN)/pytest -q -m bench --timeout 3600
-	$(BIN)/python -m orchestration.results docs
+	$(BIN)/editloom results --directory docs
 
 results: $(READY) ## Write docs/results.md from docs/results.json
-	$(BIN)/python -m orchestration.results docs
+	$(BIN)/editloom results --directory docs
 
 ui: $(READY) ## Dagster and MLflow on loopback, until Ctrl-C
 	$(BIN)/editloom ui --host $(UI_HOST) --dagster-port $(DAGSTER_PORT) --mlflow-port $(MLFLOW_PORT)

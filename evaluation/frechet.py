@@ -25,7 +25,7 @@ class Moments:
     covariance: Floats
 
 
-class TooFewVectors(UserError):
+class TooFewVectorsError(UserError):
     """Fewer feature vectors than a covariance of full rank needs."""
 
 
@@ -52,9 +52,9 @@ class MomentsAccumulator:
         self._count = total
 
     def moments(self) -> Moments:
-        """Return the moments so far; raises TooFewVectors when the covariance would not have full rank."""
+        """Return the moments so far; raises TooFewVectorsError when the covariance would not have full rank."""
         if self._count <= self._mean.size:
-            raise TooFewVectors(
+            raise TooFewVectorsError(
                 f"A Fréchet distance of {self._mean.size} features needs more than {self._mean.size} images, "
                 f"but there are {self._count}.",
                 "Measure on more images.",
@@ -68,7 +68,8 @@ def _check_block(block: Floats, dimensions: int) -> None:
     if not np.isfinite(block).all():
         row = int(np.argwhere(~np.isfinite(block))[0, 0])
         raise UserError(
-            f"Features hold NaN or infinity, first in row {row} of a block.", "Check the judge and the image of that row."
+            f"Features hold NaN or infinity, first in row {row} of a block.",
+            "Check the judge and the image of that row.",
         )
 
 
@@ -107,7 +108,7 @@ def frechet_metric(measured: ArrayLike, reference: ArrayLike, judge: Judge) -> M
     protocol = f"{PROTOCOL.text}; {len(one)} measured against {len(two)} reference images"
     try:
         distance = frechet_distance(moments_of([one], one.shape[1]), moments_of([two], one.shape[1]))
-    except TooFewVectors as error:
+    except TooFewVectorsError as error:
         return not_measured(PROTOCOL.name, PROTOCOL.unit, judge, protocol, str(error), len(one))
     return Metric(
         PROTOCOL.name, distance, len(one), None, PROTOCOL.unit, judge.name, judge.digest, protocol,

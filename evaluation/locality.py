@@ -17,7 +17,7 @@ PSNR_CAP_DB = 60.0
 
 POOLED = Protocol("psnr_outside", "dB", "PSNR of the squared error averaged over all outside pixels, cap 60 dB", True)
 PER_IMAGE = Protocol("psnr_outside_mean", "dB", "mean over images of each image's PSNR outside, cap 60 dB", True)
-LARGEST = Protocol("max_change_outside", "levels", "mean over images of the largest change outside, 8-bit levels", False)
+LARGEST = Protocol("max_change_outside", "levels", "mean over images of the largest change outside", False)
 
 
 @dataclass(frozen=True)

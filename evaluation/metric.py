@@ -50,6 +50,10 @@ class Metric:
         """Return the metric as a JSON-able record, its interval as a record of its own."""
         return asdict(self)
 
+    def bound(self, value: float) -> str:
+        """Return an end of the interval as people read it."""
+        return format_value(value, self.unit)
+
     @property
     def text(self) -> str:
         """The value with its unit's usual number of decimals, or a dash."""

@@ -12,7 +12,7 @@ from evaluation.metric import Judge, Metric
 
 Floats = NDArray[np.float64]
 AXES = ("yaw", "pitch", "roll")
-CHANGE = Protocol("pose_change", "degrees", "mean L2 of the differences in yaw, pitch and roll, output against input", False)
+CHANGE = Protocol("pose_change", "degrees", "mean L2 of the change in yaw, pitch and roll, output against input", False)
 
 
 def pose_difference_deg(a: ArrayLike, b: ArrayLike) -> Floats:

@@ -133,7 +133,7 @@ _NODES = (
         kinds=("parquet",),
         owner="team:data",
         code=("data.attribute_set",),
-        params=("attributes.{partition}.attribute_images",),
+        params=("attribute_images", "attributes.{partition}.images"),
         partition="attribute",
         seeded=False,
     ),
@@ -283,7 +283,8 @@ def expand(partitions: Sequence[str], names: Iterable[str] | None = None) -> lis
 
 def inputs_of(asset_id: AssetId) -> tuple[AssetId, ...]:
     """The ids that `asset_id` is made from: same partition where the input is partitioned too."""
-    return tuple(AssetId(dep, asset_id.partition if GRAPH[dep].partition else None) for dep in node(asset_id.asset).deps)
+    deps = node(asset_id.asset).deps
+    return tuple(AssetId(dep, asset_id.partition if GRAPH[dep].partition else None) for dep in deps)
 
 
 def chosen_partitions(declared: Sequence[str], wanted: Sequence[str] | None) -> tuple[str, ...]:

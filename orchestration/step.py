@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 from training.progress import Progress, ProgressFn
 
+from orchestration.devices import Lease
 from orchestration.graph import GRAPH, AssetId
 from orchestration.params import Params
 from orchestration.tracking import TrackedRun
+from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE
 from orchestration.workspace import Workspace
 
 METRIC_EVERY_STEPS = 50
@@ -51,7 +54,7 @@ class Step:
     evidence: Path
     run: TrackedRun
     report: ProgressFn
-    accelerator: str = "cpu"
+    lease: Lease
 
     @property
     def partition(self) -> str:
@@ -74,6 +77,11 @@ class Step:
         self.report(progress)
         if progress.metrics and (progress.step % METRIC_EVERY_STEPS == 0 or progress.step == progress.total):
             self.run.metrics(progress.metrics, progress.step)
+
+    def should_stop(self) -> bool:
+        """Whether `editloom run` was interrupted, or has died: then save and leave."""
+        folder = os.environ.get(STATUS_DIR_VARIABLE)
+        return folder is not None and (Path(folder).parent / STOP_FILE).exists()
 
     def picture(self, key: str, image: np.ndarray[Any, Any], step: int) -> None:
         """Log a stepped image grid (H×W×3 uint8)."""

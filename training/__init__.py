@@ -1,1 +1,1 @@
-"""The training room: networks, losses, fusion, LightningModules. Knows tensors, and no Dagster, MLflow or DVC."""
+"""Networks, losses, mask fusion and the modules that train them: this room knows tensors and nothing of the graph."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -210,7 +211,7 @@ def _draw_expression(draw: Stream, seed: int) -> Expression:
 
 def _draw_light(draw: Stream) -> Light:
     x, y = draw.signed(0.85), -draw.uniform(0.05, 0.75)
-    norm = (x * x + y * y + 0.64) ** 0.5
+    norm = math.sqrt(x * x + y * y + 0.64)
     key = draw.uniform(0.42, 0.78)
     return Light(
         direction=(x / norm, y / norm, 0.8 / norm),

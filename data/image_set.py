@@ -1,0 +1,107 @@
+"""Writes one image set's directory: manifest, quarantine, shards and `dataset.json`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import pandas as pd
+
+from data.errors import UserError
+from data.manifest import ALIGNED_SCHEMA, IMAGE_SCHEMA, SPLITS, ImageRow, dataset_root, write_manifest
+from data.quarantine import Rejection, count_reasons, describe, write_quarantine
+from data.shards import ShardWriter
+
+Kind = Literal["images", "aligned_images", "attribute_images"]
+DATASET = "dataset.json"
+
+
+@dataclass(frozen=True)
+class ImageSetSummary:
+    """What was written: images, images a split, refused images a reason, and the dataset root."""
+
+    count: int
+    splits: Mapping[str, int]
+    quarantined: Mapping[str, int]
+    dataset_root: str
+
+
+class ImageSetWriter:
+    """Takes images and refusals in any order; `finish` writes them. Equal bytes are taken once."""
+
+    def __init__(self, directory: Path, kind: Kind) -> None:
+        self._directory = directory
+        self._kind = kind
+        self._shards = ShardWriter(directory)
+        self._rows: dict[str, ImageRow] = {}
+        self.rejections: list[Rejection] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._shards.__exit__(kind, error, at)
+
+    def add(self, png: bytes, row: ImageRow) -> None:
+        """Takes an image; one whose pixels are there already goes to quarantine as a duplicate."""
+        sha256 = self._shards.add(png)
+        if sha256 in self._rows:
+            expected = f"an image that is there once; its pixels equal those of {self._rows[sha256].source}"
+            self.reject(Rejection(row.source, row.source_sha256 or row.parent or sha256, "duplicate", expected))
+        else:
+            self._rows[sha256] = row
+
+    def reject(self, rejection: Rejection) -> None:
+        """Notes an image that is not taken."""
+        self.rejections.append(rejection)
+
+    def finish(self, facts: Mapping[str, object]) -> ImageSetSummary:
+        """Writes everything; `facts` go into dataset.json beside the counts.
+
+        Raises UserError when no image is left.
+        """
+        if not self._rows:
+            hint = "Mend or replace the files, or look at the sidecar's consent column."
+            raise UserError(f"No image is left of {len(self.rejections)}: {describe(self.rejections)}.", hint)
+        frame = self._frame()
+        write_manifest(frame, self._directory)
+        write_quarantine(self.rejections, self._directory)
+        splits: dict[str, int] = {split: int((frame["split"] == split).sum()) for split in SPLITS}
+        summary = ImageSetSummary(len(frame), splits, count_reasons(self.rejections), dataset_root(self._rows))
+        document = {"kind": self._kind, **asdict(summary), **facts}
+        (self._directory / DATASET).write_text(json.dumps(document, indent=2, sort_keys=True) + "\n")
+        return summary
+
+    def _frame(self) -> pd.DataFrame:
+        places = self._shards.write()
+        records = [
+            {**vars(row), "sha256": sha256, **vars(places[sha256])} for sha256, row in sorted(self._rows.items())
+        ]
+        schema = IMAGE_SCHEMA if self._kind == "images" else ALIGNED_SCHEMA
+        return pd.DataFrame(records, columns=schema.names)
+
+
+def row_of(record: Mapping[str, object]) -> ImageRow:
+    """The ImageRow of a manifest record (a dict of one row); absent values become None."""
+    known = {field.name: _plain(record.get(field.name)) for field in fields(ImageRow)}
+    return ImageRow(**known)  # type: ignore[arg-type]
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, str):
+        return value
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return None if value != value else value  # NaN: pandas' absent value
+
+
+def read_dataset(directory: Path) -> dict[str, object]:
+    """What `dataset.json` says."""
+    document: dict[str, object] = json.loads((directory / DATASET).read_text())
+    return document

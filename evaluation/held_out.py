@@ -1,0 +1,115 @@
+"""Held-out faces: test-split images that lack an attribute, with the true counterfactuals of rendered ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.alignment import align, align_labels
+from data.errors import UserError
+from data.manifest import read_manifest
+from data.render import ATTRIBUTES, REGIONS, Scene, region_of, render, with_attribute
+from data.shards import read_images
+
+Images = NDArray[np.uint8]
+Masks = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Test-split images that have the attribute: what edited images are compared with as a set."""
+
+    images: Images
+    subjects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Faces to edit: N×H×W×3 inputs, what they should become, and where nothing should change (N×H×W).
+
+    Photographs have neither `counterfactuals` nor `outside`: the parser judge then finds the region.
+    """
+
+    attribute: str
+    inputs: Images
+    counterfactuals: Images | None
+    outside: Masks | None
+    subjects: tuple[str, ...]
+    sources: tuple[str, ...]
+    sha256s: tuple[str, ...]
+    reference: Reference
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def attribute_regions(attribute: str) -> tuple[str, ...]:
+    """Return the regions that the attribute changes; raises UserError for one that nobody knows."""
+    if attribute not in ATTRIBUTES:
+        known = ", ".join(ATTRIBUTES)
+        raise UserError(f"Attribute {attribute!r} has no region and no judge.", f"The judges know: {known}.")
+    return tuple(region_of(attribute))
+
+
+def held_out_set(aligned_dir: Path, attribute: str, limit: int = 500) -> HeldOut:
+    """Return up to `limit` test-split images that lack `attribute` by label, in the order of their hashes.
+
+    Raises UserError when there is none, or when the attribute is unknown.
+    """
+    attribute_regions(attribute)
+    test = test_rows(aligned_dir)
+    has = test["attributes"].map(lambda names: attribute in set(names)).to_numpy(dtype=bool)
+    rows, with_it = test[~has].head(limit), test[has]
+    if rows.empty:
+        raise UserError(
+            f"No held-out image in {aligned_dir} lacks the attribute {attribute!r}.",
+            "Ingest more subjects: a report needs test-split images without the attribute.",
+        )
+    counterfactuals, outside = _truth(rows, attribute) if _rendered(rows) else (None, None)
+    return HeldOut(
+        attribute, read_images(aligned_dir, rows), counterfactuals, outside, tuple(rows["subject"]),
+        tuple(rows["source"]), tuple(rows["sha256"]),
+        Reference(read_images(aligned_dir, with_it), tuple(with_it["subject"])),
+    )  # fmt: skip
+
+
+def test_rows(aligned_dir: Path) -> pd.DataFrame:
+    """Return the manifest's test-split rows in the order of their hashes; raises UserError when there is none."""
+    manifest = read_manifest(aligned_dir)
+    rows = manifest[manifest["split"] == "test"].sort_values("sha256").reset_index(drop=True)
+    if rows.empty:
+        hint = "Ingest more subjects, or raise the test fraction."
+        raise UserError(f"{aligned_dir} holds no test-split image.", hint)
+    return rows
+
+
+def dilate(masks: Masks, radius_px: int) -> Masks:
+    """Return N×H×W masks grown by `radius_px` pixels in the eight directions."""
+    kernel = np.ones((2 * radius_px + 1, 2 * radius_px + 1), dtype=np.uint8)
+    return np.stack([cv2.dilate(mask.astype(np.uint8), kernel) > 0 for mask in masks])
+
+
+def _rendered(rows: pd.DataFrame) -> bool:
+    return bool(rows["scene"].notna().all())
+
+
+def _truth(rows: pd.DataFrame, attribute: str) -> tuple[Images, Masks]:
+    """True counterfactuals, and what lies outside the region of input and counterfactual, dilated by one pixel."""
+    images, changed = [], []
+    for row in rows.itertuples():
+        scene, transform = Scene.from_json(str(row.scene)), np.asarray(row.transform, np.float64).reshape(2, 3)
+        pair = render([scene, with_attribute(scene, attribute, True)], int(row.parent_width))
+        images.append(align(pair.images[1], transform, int(row.width)))
+        changed.append(_regions(pair.regions, attribute, transform, int(row.width)).any(axis=0))
+    return np.stack(images), ~dilate(np.stack(changed), 1)
+
+
+def _regions(labels: Images, attribute: str, transform: NDArray[np.float64], size_px: int) -> Masks:
+    """Where the attribute's regions are in each aligned crop: N×H×W class indices → N×S×S."""
+    classes = [REGIONS.index(region) for region in attribute_regions(attribute)]
+    return np.stack([np.isin(align_labels(one, transform, size_px), classes) for one in labels])

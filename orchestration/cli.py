@@ -1,0 +1,183 @@
+"""The command line: `editloom`. Every command is a few lines over a function of its own module."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+
+import typer
+from data.errors import UserError
+from rich.console import Console
+
+from orchestration import telemetry
+
+telemetry.silence()
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+EXIT_USER_ERROR = 2
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _for_people(command: Callable[P, T]) -> Callable[P, T]:
+    """A user's mistake is told in two sentences and exits with status 2; no traceback."""
+
+    @wraps(command)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except UserError as error:
+            Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {error.message}", highlight=False)
+            if error.hint:
+                Console(stderr=True, soft_wrap=True).print(error.hint, highlight=False)
+            raise typer.Exit(EXIT_USER_ERROR) from None
+
+    return told
+
+
+Selection = Annotated[
+    str | None, typer.Option("--select", help="Assets, by commas; `+name` adds what is upstream, `name+` downstream.")
+]
+Partitions = Annotated[list[str] | None, typer.Option("--partition", help="Attribute; may be given several times.")]
+
+
+@app.command()
+@_for_people
+def new(
+    directory: Path,
+    preset: Annotated[str, typer.Option(help="smoke, demo or scratch.")] = "demo",
+) -> None:
+    """Make a workspace."""
+    from orchestration.workspace import Workspace
+
+    ws = Workspace.new(directory, preset)
+    console.print(f"Made {ws.root} from the preset {preset}. Next: cd {directory} && editloom run")
+
+
+@app.command()
+@_for_people
+def run(
+    select: Selection = None,
+    partition: Partitions = None,
+    always: Annotated[bool, typer.Option("--always", help="Run the selection even where it could be reused.")] = False,
+) -> None:
+    """Materialize what is missing or out of date, reuse the rest."""
+    from orchestration.run import run as run_graph
+    from orchestration.summary import show
+    from orchestration.workspace import Workspace
+
+    ws = Workspace.current()
+    result = run_graph(ws, select, partition, console, always=always)
+    show(ws, result, console)
+    raise typer.Exit(result.exit_code)
+
+
+@app.command()
+@_for_people
+def plan(select: Selection = None, partition: Partitions = None) -> None:
+    """What would run, what would be reused, and why."""
+    from orchestration.plan import plan_selection
+    from orchestration.summary import show_plan
+    from orchestration.workspace import Workspace
+
+    show_plan(plan_selection(Workspace.current(), select, partition), console)
+
+
+@app.command()
+@_for_people
+def materialize(
+    asset: str,
+    partition: Annotated[str | None, typer.Option(help="Attribute, for a partitioned asset.")] = None,
+    code_version: Annotated[str | None, typer.Option(help="Written by dvc.yaml; must be the present one.")] = None,
+) -> None:
+    """Build one asset anew (the command of each stage in dvc.yaml)."""
+    from orchestration.materialize import materialize_one
+    from orchestration.workspace import Workspace
+
+    raise typer.Exit(materialize_one(Workspace.current(), asset, partition, code_version, console))
+
+
+@app.command()
+@_for_people
+def edit(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A photo or a folder of photos.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The edited photo, or a folder.")],
+    attribute: Annotated[str, typer.Option(help="What to give the face.")],
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="Write input and edit beside each other.")] = False,
+    strength: Annotated[float, typer.Option(min=0.0, max=1.5, help="0 leaves the photo, 1 is the editor's own.")] = 1.0,
+    aligned: Annotated[bool, typer.Option("--aligned", help="The photos are aligned crops already.")] = False,
+) -> None:
+    """Edit photos with a released editor: the champion, else the candidate with a warning."""
+    from orchestration.edit import EditOptions, edit_with_release
+    from orchestration.workspace import Workspace
+
+    options = EditOptions(side_by_side=side_by_side, strength=strength, aligned=aligned)
+    edit_with_release(Workspace.current(), attribute, source, target, options, console)
+
+
+@app.command()
+@_for_people
+def doctor() -> None:
+    """Versions, disk, devices, tracking server, DVC remote: what is right, what is not, what to do."""
+    from orchestration.doctor import report
+    from orchestration.workspace import Workspace
+
+    raise typer.Exit(report(Workspace.current(), console))
+
+
+@app.command("dvc-yaml")
+@_for_people
+def dvc_yaml(check: Annotated[bool, typer.Option("--check", help="Only say whether it is out of date.")] = False) -> None:
+    """Write dvc.yaml from the asset graph."""
+    from orchestration.dvc_yaml import check as check_file
+    from orchestration.dvc_yaml import write as write_file
+    from orchestration.workspace import Workspace
+
+    ws = Workspace.current()
+    (check_file if check else write_file)(ws.root, ws.params())
+    console.print("dvc.yaml is up to date.")
+
+
+@app.command("code-versions")
+@_for_people
+def code_versions(
+    acknowledge: Annotated[
+        list[str] | None, typer.Option(help="Assets whose code changed without changing what they make ('all').")
+    ] = None,
+) -> None:
+    """Check the assets' code versions against their code."""
+    from orchestration.code_versions import acknowledge as acknowledge_assets
+    from orchestration.code_versions import check as check_code
+
+    if acknowledge:
+        acknowledge_assets(acknowledge)
+    check_code()
+    console.print("Code versions are up to date.")
+
+
+@app.command()
+@_for_people
+def ui(host: str = "127.0.0.1", dagster_port: int = 3000, mlflow_port: int = 5000) -> None:
+    """Open Dagster's and MLflow's pages, until Ctrl-C."""
+    from orchestration.pages import serve
+    from orchestration.workspace import Workspace
+
+    serve(Workspace.current(), host, dagster_port, mlflow_port, console)
+
+
+@app.command()
+@_for_people
+def results(directory: Path = Path("docs")) -> None:
+    """Write results.md from results.json."""
+    from orchestration.results import write_markdown
+
+    write_markdown(directory)
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,238 @@
+"""How an asset is materialized: reuse or build, lease a device, track, publish, report. The same for all assets."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from data.errors import UserError
+from training.interruption import Interrupted
+
+from orchestration.code_versions import version_of
+from orchestration.devices import Lease, lease_device
+from orchestration.graph import GRAPH, AssetId, AssetNode, node
+from orchestration.materialization_metadata import check_result, metadata_of
+from orchestration.params import Params
+from orchestration.plan import wanted
+from orchestration.progress import StatusFile
+from orchestration.step import Outcome, Step
+from orchestration.store.ledger import LedgerEntry
+from orchestration.store.publish import publish
+from orchestration.store.records import PublishRecord, Wanted
+from orchestration.store.reuse import Reuse, restore, reusable
+from orchestration.store.staging import remove, staging_dir
+from orchestration.tracking import TrackedRun, open_tracker
+from orchestration.worker import ALWAYS_VARIABLE, STATUS_DIR_VARIABLE
+from orchestration.workspace import Workspace
+
+Build = Callable[[Step], Outcome]
+FACTS_FILE, CHECKS_FILE = "facts.json", "checks.json"
+RETRIES = dg.RetryPolicy(max_retries=1, delay=2)
+
+
+def lineage_asset(
+    name: str, partitions: dg.PartitionsDefinition[str], checks: tuple[str, ...] = ()
+) -> Callable[[Build], dg.AssetsDefinition]:
+    """Make a Dagster asset of the graph's node `name` from the function that builds its payload."""
+    found = node(name)
+
+    def decorate(build: Build) -> dg.AssetsDefinition:
+        @dg.asset(
+            name=name,
+            deps=list(found.deps),
+            description=found.description,
+            group_name=found.group,
+            kinds=set(found.kinds),
+            owners=[found.owner],
+            code_version=version_of(name),
+            partitions_def=partitions if found.partition else None,
+            pool="gpu" if found.device else None,
+            check_specs=[dg.AssetCheckSpec(check, asset=name, blocking=True) for check in checks],
+            retry_policy=RETRIES if found.device else None,
+        )
+        def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
+            yield from _materialize(context, found, build)
+
+        return materialize
+
+    return decorate
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at one asset: where, what is wanted, by which Dagster run."""
+
+    ws: Workspace
+    params: Params
+    id: AssetId
+    wanted: Wanted
+    dagster_run: str
+    run_name: str
+    status: StatusFile
+
+    @property
+    def evidence(self) -> Path:
+        folder = self.ws.root / self.id.evidence_path
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Build) -> Iterator[Any]:
+    ws = Workspace.current()
+    asset_id = AssetId(found.name, context.partition_key if found.partition else None)
+    status = StatusFile(_status_folder(ws, context.run.run_id), str(asset_id))
+    try:
+        params = ws.params() if asset_id.partition is None else ws.params().for_attribute(asset_id.partition)
+        attempt = _Attempt(
+            ws,
+            params,
+            asset_id,
+            wanted(ws, ws.params(), asset_id),
+            context.run.run_id,
+            context.run.tags.get("editloom/run", context.run.run_id[:8]),
+            status,
+        )
+        yield from _reuse_or_build(attempt, build)
+    except UserError as error:
+        status.end("failed", error=str(error), user_error=True)
+        raise dg.Failure(str(error), allow_retries=False) from error
+    except Interrupted:
+        status.end("stopped")
+        raise
+    except dg.Failure:
+        raise
+    except Exception as error:
+        status.end("failed", error=f"{type(error).__name__}: {error}")
+        raise
+
+
+def _reuse_or_build(attempt: _Attempt, build: Build) -> Iterator[Any]:
+    if not os.environ.get(ALWAYS_VARIABLE):
+        found = reusable(attempt.ws.root, attempt.wanted)
+        if isinstance(found, Reuse) and (not found.fetch or restore(attempt.ws.root, found.entry)):
+            attempt.status.end("reused")
+            yield _result(attempt, found.entry, _read(attempt.evidence / FACTS_FILE), reused=True)
+            return
+    with ExitStack() as stack:
+        lease = _lease(attempt, stack)
+        yield from _build(attempt, build, lease)
+
+
+def _lease(attempt: _Attempt, stack: ExitStack) -> Lease:
+    """Hold a device when the asset needs one, and pin the threads that belong to it."""
+    if not GRAPH[attempt.id.asset].device:
+        return Lease(-1, "cpu")
+    compute = attempt.params.compute
+    lease = stack.enter_context(lease_device(attempt.ws.state / "devices", compute.devices))
+    import torch
+
+    torch.set_num_threads(compute.threads_per_device)
+    return lease if compute.accelerator != "cpu" else Lease(lease.index, "cpu")
+
+
+def _build(attempt: _Attempt, build: Build, lease: Lease) -> Iterator[Any]:
+    attempt.status.begin()
+    started = time.monotonic()
+    run = _tracked_run(attempt)
+    with staging_dir(attempt.ws.root, attempt.id) as staged:
+        workdir = attempt.ws.workdir(attempt.id.asset, attempt.id.partition)
+        workdir.mkdir(parents=True, exist_ok=True)
+        step = Step(
+            attempt.ws, attempt.params, attempt.id, staged, workdir, attempt.evidence, run, attempt.status, lease
+        )
+        try:
+            outcome = build(step)
+            _write_json(attempt.evidence / CHECKS_FILE, {c.name: dict(c.document) for c in outcome.checks})
+            failed = [check for check in outcome.checks if not check.passed]
+            if failed:
+                yield from (check_result(check, attempt.evidence) for check in failed)
+                raise UserError(f"Check {failed[0].name} failed: {failed[0].summary}", "Nothing was published.")
+            entry = publish(attempt.ws.root, _record(attempt, run), staged)
+        except BaseException:
+            run.finish(succeeded=False)
+            raise
+    remove(workdir)
+    facts = _after_publish(attempt, run, outcome, entry, time.monotonic() - started)
+    run.finish(succeeded=True)
+    attempt.status.end("done", note=_headline(facts))
+    yield _result(attempt, entry, facts, outcome)
+
+
+def _tracked_run(attempt: _Attempt) -> TrackedRun:
+    tracker = open_tracker(attempt.ws)
+    parent = tracker.parent_run(attempt.dagster_run, f"{attempt.run_name} {attempt.id.partition or ''}".strip())
+    run = tracker.asset_run(attempt.dagster_run, parent, attempt.id.asset, attempt.id.partition)
+    run.params(attempt.wanted.params)
+    for name, version in attempt.wanted.inputs.items():
+        run.dataset(name, version, AssetId.parse(name).path.as_posix(), "input")
+    return run
+
+
+def _record(attempt: _Attempt, run: TrackedRun) -> PublishRecord:
+    return PublishRecord(wanted=attempt.wanted, dagster_run=attempt.dagster_run, mlflow_run=run.run_id)
+
+
+def _after_publish(
+    attempt: _Attempt, run: TrackedRun, outcome: Outcome, entry: LedgerEntry, seconds: float
+) -> dict[str, Any]:
+    """Tags, pictures, documents and metrics in MLflow, and the facts beside the payload."""
+    made = entry.materialization
+    facts: dict[str, Any] = {
+        "data_version": made.data_version,
+        "ledger_entry": entry.seq,
+        "mlflow_run": run.run_id,
+        "dagster_run": attempt.dagster_run,
+        "seconds": round(seconds, 1),
+        "device_class": made.wanted.device_class,
+        **outcome.metadata,
+    }
+    if outcome.after_publish is not None:
+        facts |= outcome.after_publish(made.data_version)
+    run.tag({"editloom.data_version": made.data_version, "editloom.code_version": made.wanted.code_version})
+    run.metrics({k: float(v) for k, v in facts.items() if isinstance(v, int | float)})
+    for key, image in outcome.images.items():
+        run.image(key, image)
+    for document in (*attempt.evidence.glob("*.json"), *attempt.evidence.glob("*.html")):
+        run.artifact(document, "evidence")
+    _write_json(attempt.evidence / FACTS_FILE, facts)
+    return facts
+
+
+def _result(
+    attempt: _Attempt, entry: LedgerEntry, facts: Mapping[str, Any], outcome: Outcome | None = None, reused: bool = False
+) -> dg.MaterializeResult[Any]:
+    checks = outcome.checks if outcome else ()
+    documents = _read(attempt.evidence / CHECKS_FILE)
+    results = [check_result(check, attempt.evidence) for check in checks]
+    if outcome is None:
+        # A payload that failed a blocking check was never published, so a reused one passed its checks.
+        results = [dg.AssetCheckResult(passed=True, check_name=name, metadata={"reused": True}) for name in documents]
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(entry.materialization.data_version),
+        metadata=metadata_of(facts, outcome, attempt.ws, reused),
+        check_results=results,
+    )
+
+
+def _status_folder(ws: Workspace, run_id: str) -> Path:
+    named = os.environ.get(STATUS_DIR_VARIABLE)
+    return Path(named) if named else ws.state / "runs" / run_id / "status"
+
+
+def _headline(facts: Mapping[str, Any]) -> str:
+    return str(facts.get("headline", ""))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _write_json(path: Path, document: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, sort_keys=True, default=str))

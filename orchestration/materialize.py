@@ -1,0 +1,49 @@
+"""`editloom materialize`: one asset, built anew; the command of each stage in dvc.yaml."""
+
+from __future__ import annotations
+
+from data.errors import UserError
+from rich.console import Console
+
+from orchestration.code_versions import version_of
+from orchestration.graph import node
+from orchestration.progress import read_statuses
+from orchestration.tracking import open_tracker
+from orchestration.worker import Job, execute
+from orchestration.workspace import Workspace
+
+EXIT_FAILED = 1
+
+
+def materialize_one(
+    ws: Workspace, asset: str, partition: str | None, code_version: str | None, console: Console
+) -> int:
+    """Build one asset whether or not it could be reused: DVC, or a person, has decided. Returns the exit status.
+
+    Raises UserError for an unknown asset or partition, and when dvc.yaml names another code version than the code's.
+    """
+    _check(ws, asset, partition, code_version)
+    folder = ws.state / "runs" / f"materialize-{asset}{'-' + partition if partition else ''}" / "status"
+    for stale in folder.glob("*.json"):
+        stale.unlink()
+    open_tracker(ws)
+    succeeded = execute(Job(f"materialize {asset}", (asset,), partition, str(folder), always=True))
+    for status in read_statuses(folder).values():
+        if status.user_error:
+            raise UserError(f"{status.asset}: {status.error}")
+        console.print(f"{status.asset}: {status.state} {status.error}", highlight=False)
+    return 0 if succeeded else EXIT_FAILED
+
+
+def _check(ws: Workspace, asset: str, partition: str | None, code_version: str | None) -> None:
+    declared = ws.params().attributes
+    if bool(node(asset).partition) != bool(partition):
+        wants = f"needs --partition, one of: {', '.join(declared)}" if node(asset).partition else "has no partitions"
+        raise UserError(f"{asset} {wants}.")
+    if partition and partition not in declared:
+        raise UserError(f"There is no attribute '{partition}'.", f"params.yaml declares: {', '.join(declared)}.")
+    if code_version and code_version != version_of(asset):
+        raise UserError(
+            f"dvc.yaml was written for code version {code_version} of {asset}; the code is at {version_of(asset)}.",
+            "Run `editloom dvc-yaml`, then the same command again.",
+        )

@@ -1,0 +1,51 @@
+"""Dagster's and MLflow's pages on loopback, for as long as one looks at them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from data.errors import UserError
+from rich.console import Console
+
+from orchestration.workspace import Workspace
+
+POLL_S = 0.5
+
+
+def serve(ws: Workspace, host: str, dagster_port: int, mlflow_port: int, console: Console) -> None:
+    """Run both servers until Ctrl-C or until one of them ends; raises UserError with its log when one does."""
+    logs = ws.state / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    processes = {
+        name: _start(ws, command, logs / f"{name}.log")
+        for name, command in _commands(ws, host, dagster_port, mlflow_port).items()
+    }
+    console.print(f"Dagster: http://{host}:{dagster_port}\nMLflow:  http://{host}:{mlflow_port}\nCtrl-C ends both.")
+    try:
+        while all(process.poll() is None for process in processes.values()):
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        return
+    finally:
+        ended = [name for name, process in processes.items() if process.poll() is not None]
+        for process in processes.values():
+            process.terminate()
+    raise UserError(f"{' and '.join(ended)} ended on its own.", f"Its log is in {logs}; is the port taken?")
+
+
+def _commands(ws: Workspace, host: str, dagster_port: int, mlflow_port: int) -> dict[str, list[str]]:
+    scripts = Path(sys.executable).parent
+    dagster = [str(scripts / "dagster-webserver"), "-m", "orchestration.definitions", "-h", host, "-p", str(dagster_port)]
+    mlflow = [str(scripts / "mlflow"), "server", "--host", host, "--port", str(mlflow_port)]
+    mlflow += ["--backend-store-uri", ws.mlflow_uri, "--default-artifact-root", ws.mlflow_artifacts.as_uri()]
+    return {"dagster": dagster, "mlflow": mlflow}
+
+
+def _start(ws: Workspace, command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "EDITLOOM_WORKSPACE": str(ws.root), "DAGSTER_HOME": str(ws.dagster_home)}
+    with log.open("wb") as out:
+        return subprocess.Popen(command, cwd=ws.root, env=environment, stdout=out, stderr=out)

@@ -1,0 +1,109 @@
+"""What would run, what would be reused, and why: decided from the ledger and the settings, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from data.errors import UserError
+from orchestration.code_versions import version_of
+from orchestration.devices import accelerator_count
+from orchestration.graph import AssetId, chosen_partitions, expand, inputs_of, node, select
+from orchestration.params import Params, resolve, section_digest
+from orchestration.store import ledger
+from orchestration.store.environment import device_class
+from orchestration.store.records import Wanted
+from orchestration.store.reuse import Reuse, Stale, reusable
+from orchestration.workspace import Workspace
+
+Action = Literal["run", "reuse", "maybe"]
+ANY_DEVICE = "any"
+
+
+@dataclass(frozen=True)
+class PlanItem:
+    """One id of a plan. `maybe`: it runs only if an input that is made again comes out different."""
+
+    id: AssetId
+    action: Action
+    reasons: tuple[str, ...]
+
+
+def plan_selection(ws: Workspace, selection: str | None, partitions: Sequence[str] | None) -> list[PlanItem]:
+    """The plan for a selection expression; raises UserError for a name or partition that is not known."""
+    params = ws.params()
+    chosen = chosen_partitions(tuple(params.attributes), partitions)
+    return plan(ws, params, expand(chosen, select(selection)))
+
+
+def plan(ws: Workspace, params: Params, ids: Sequence[AssetId], *, strict: bool = False) -> list[PlanItem]:
+    """What happens to each of `ids`, inputs first.
+
+    Raises UserError when something needs an input that was never made and is not among `ids`.
+    """
+    items: dict[AssetId, PlanItem] = {}
+    for asset_id in ids:
+        items[asset_id] = _item(ws, params, asset_id, items, frozenset(ids), strict)
+    return list(items.values())
+
+
+def wanted(ws: Workspace, params: Params, asset_id: AssetId) -> Wanted:
+    """All that a payload of `asset_id` is a function of, as inputs and settings stand now.
+
+    Raises UserError when an input was never made.
+    """
+    return _wanted(params, asset_id, {str(dep): _version(ws, asset_id, dep) for dep in inputs_of(asset_id)})
+
+
+def device_class_of(params: Params) -> str:
+    """The class of device that bulk steps run on under these params."""
+    compute = params.compute
+    cuda = compute.accelerator == "cuda" or (compute.accelerator == "auto" and accelerator_count() > 0)
+    return device_class("cuda" if cuda else "cpu", compute.threads_per_device)
+
+
+def _item(
+    ws: Workspace,
+    params: Params,
+    asset_id: AssetId,
+    planned: Mapping[AssetId, PlanItem],
+    ids: frozenset[AssetId],
+    strict: bool,
+) -> PlanItem:
+    deps = inputs_of(asset_id)
+    again = [dep for dep in deps if dep in ids and planned[dep].action != "reuse"]
+    inputs = {str(dep): _version(ws, asset_id, dep) for dep in deps if dep not in again}
+    unknown = frozenset(str(dep) for dep in again)
+    found = reusable(ws.root, _wanted(params, asset_id, inputs), strict=strict, unknown=unknown)
+    if isinstance(found, Stale):
+        return PlanItem(asset_id, "run", found.reasons)
+    if again:
+        return PlanItem(asset_id, "maybe", tuple(f"{dep} is made again" for dep in again))
+    return PlanItem(asset_id, "reuse", _reuse_reasons(found))
+
+
+def _reuse_reasons(found: Reuse) -> tuple[str, ...]:
+    return ("its payload is fetched from DVC",) if found.fetch else ()
+
+
+def _wanted(params: Params, asset_id: AssetId, inputs: Mapping[str, str]) -> Wanted:
+    asset = node(asset_id.asset)
+    return Wanted(
+        asset=asset_id.asset,
+        partition=asset_id.partition,
+        code_version=version_of(asset.name),
+        params_digest=section_digest(params, asset.params, asset_id.partition),
+        params=resolve(params, asset.params, asset_id.partition),
+        seed=params.seed if asset.seeded else None,
+        inputs=inputs,
+        device_class=device_class_of(params) if asset.device else ANY_DEVICE,
+    )
+
+
+def _version(ws: Workspace, asset_id: AssetId, dep: AssetId) -> str:
+    entry = ledger.last_entry(ws.root, dep.asset, dep.partition)
+    if entry is None:
+        hint = f"Select it too: editloom run --select +{asset_id.asset}"
+        raise UserError(f"{asset_id} is made from {dep}, which was never made.", hint)
+    return entry.materialization.data_version

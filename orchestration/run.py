@@ -1,0 +1,216 @@
+"""`editloom run`: what is missing or out of date is materialized, the rest reused, with live progress."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.errors import UserError
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.live import Live
+
+from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
+from orchestration.plan import PlanItem, plan
+from orchestration.progress import StepStatus, read_statuses, status_table
+from orchestration.store.publish import recover
+from orchestration.tracking import open_tracker
+from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE, Job
+from orchestration.workspace import Workspace
+
+POLL_S = 0.3
+STOP_WAIT_S = 20.0
+EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended: each asset's status, the plan it came from, and the exit status."""
+
+    items: tuple[PlanItem, ...]
+    statuses: dict[str, StepStatus]
+    exit_code: int
+    seconds: float
+
+
+@dataclass
+class _Running:
+    """The worker processes of one `editloom run`."""
+
+    folder: Path
+    name: str
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    failed: bool = False
+
+    def start(self, job: Job, label: str) -> None:
+        log = (self.folder / f"{label}.log").open("wb")
+        command = [sys.executable, "-m", "orchestration.worker", str(job.write(self.folder / f"{label}.job"))]
+        environment = {**os.environ, STATUS_DIR_VARIABLE: job.status_dir}
+        # A session of its own: Ctrl-C reaches this process alone, which then lets every worker save its state.
+        self.processes.append(
+            subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        )
+
+    def poll(self) -> bool:
+        """Whether any worker still runs."""
+        codes = [process.poll() for process in self.processes]
+        self.failed = self.failed or any(code not in (None, 0) for code in codes)
+        return any(code is None for code in codes)
+
+    def stop(self) -> None:
+        """Ask every worker to save and leave; end those that do not."""
+        (self.folder / STOP_FILE).touch()
+        deadline = time.monotonic() + STOP_WAIT_S
+        while self.poll() and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+
+
+def run(
+    ws: Workspace, selection: str | None, partitions: Sequence[str] | None, console: Console, *, always: bool = False
+) -> RunResult:
+    """Materialize what the selection needs; raises UserError for a selection that names nothing known."""
+    started = time.monotonic()
+    params = ws.params()
+    chosen = chosen_partitions(tuple(params.attributes), partitions)
+    with exclusive(ws, console):
+        recover(ws.root)
+        items = tuple(plan(ws, params, expand(chosen, select(selection))))
+        todo = [item.id for item in items if always or item.action != "reuse"]
+        statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
+        code = 0
+        if todo:
+            open_tracker(ws)
+            code, ran = _execute(ws, todo, [i.id for i in items], statuses, console, always)
+            statuses |= ran
+    return RunResult(items, statuses, code, time.monotonic() - started)
+
+
+@contextmanager
+def exclusive(ws: Workspace, console: Console) -> Iterator[None]:
+    """One `editloom run` at a time in a workspace: the second says who holds it, and waits."""
+    ws.state.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(ws.state / "run.lock"), ws.state / "run.holder"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text() if holder.exists() else "another process"
+        console.print(f"Waiting: this workspace is held by {who}.")
+        lock.acquire()
+    try:
+        holder.write_text(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _execute(
+    ws: Workspace, todo: list[AssetId], order: list[AssetId], reused: dict[str, StepStatus], console: Console, always: bool
+) -> tuple[int, dict[str, StepStatus]]:
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    folder = ws.state / "runs" / name
+    folder.mkdir(parents=True)
+    running = _Running(folder, name)
+    labels = [str(i) for i in order]
+    shown = _Display(console, labels, reused, folder, name)
+    try:
+        with shown.live():
+            for group in _groups(todo):
+                for job, label in _jobs(group, name, folder, always):
+                    running.start(job, label)
+                while running.poll():
+                    shown.refresh()
+                    time.sleep(POLL_S)
+                shown.refresh()
+                if running.failed:
+                    break
+    except KeyboardInterrupt:
+        console.print("Stopping: each step saves its state …")
+        running.stop()
+        return EXIT_INTERRUPTED, _final(folder, todo, "stopped")
+    statuses = _final(folder, todo, "skipped")
+    return _exit_code(running.failed, statuses), statuses
+
+
+def _groups(todo: list[AssetId]) -> list[list[AssetId]]:
+    """First what partitions stand on, then each partition's chain beside whatever nothing waits for."""
+    partitioned = {i.asset for i in todo if i.partition}
+    needed = {dep for asset in partitioned for dep in upstream(asset)}
+    first = [i for i in todo if not i.partition and (i.asset in needed or not partitioned)]
+    second = [i for i in todo if i not in first]
+    return [group for group in (first, second) if group]
+
+
+def _jobs(group: list[AssetId], name: str, folder: Path, always: bool) -> Iterator[tuple[Job, str]]:
+    for partition in dict.fromkeys(i.partition for i in group):
+        assets = tuple(i.asset for i in group if i.partition == partition)
+        label = partition or ("shared" if assets[0] != "original_report" else "reports")
+        yield Job(name, assets, partition, str(folder / "status"), always), label
+
+
+@dataclass
+class _Display:
+    """A live table on a terminal; a line per change elsewhere."""
+
+    console: Console
+    order: list[str]
+    reused: dict[str, StepStatus]
+    folder: Path
+    name: str
+    _live: Live | None = None
+    _seen: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        if not self.console.is_terminal:
+            yield
+            return
+        with Live(console=self.console, refresh_per_second=4) as self._live:
+            yield
+
+    def refresh(self) -> None:
+        statuses = {**self.reused, **read_statuses(self.folder / "status")}
+        if self._live is not None:
+            self._live.update(status_table(self.order, statuses, f"editloom run {self.name}"))
+            return
+        for asset, status in statuses.items():
+            if self._seen.get(asset) != status.state and status.state != "reused":
+                self.console.print(f"{time.strftime('%H:%M:%S')} {asset}: {status.state} {status.note}", highlight=False)
+            self._seen[asset] = status.state
+
+
+def _final(folder: Path, todo: list[AssetId], unfinished: str) -> dict[str, StepStatus]:
+    """Each asset's last word; one that never began, or was cut off, is `unfinished`."""
+    statuses = read_statuses(folder / "status")
+    for asset in map(str, todo):
+        status = statuses.setdefault(asset, StepStatus(asset))
+        if status.state in {"waiting", "running"}:
+            status.state = unfinished
+    return statuses
+
+
+def _exit_code(failed: bool, statuses: dict[str, StepStatus]) -> int:
+    errors = [s for s in statuses.values() if s.state == "failed"]
+    if errors and all(s.user_error for s in errors):
+        return EXIT_USER_ERROR
+    return EXIT_FAILED if failed or errors else 0
+
+
+def raise_first_error(result: RunResult, log_dir: Path, show: Callable[[str], None]) -> None:
+    """Show what failed; a user's mistake is raised again as UserError."""
+    for status in result.statuses.values():
+        if status.state == "failed":
+            if status.user_error:
+                raise UserError(f"{status.asset}: {status.error}")
+            show(f"{status.asset} failed: {status.error}\nThe log is in {log_dir}.")

@@ -1,0 +1,1 @@
+"""Where bytes become a version: hashing, staging, the journal, the ledger, DVC, and what may be reused."""

@@ -1,0 +1,128 @@
+"""DVC, through one writer: what is published is committed to dvc.lock and its cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from data.errors import UserError
+from orchestration.graph import AssetId
+
+WRITER_LOCK = Path(".editloom", "locks", "dvc.lock")
+LOCK_WAIT_S = 600.0
+_BUSY = ("unable to acquire lock", "is busy", "rwlock")
+
+
+class DvcError(UserError):
+    """DVC refused: its own words, and what to do."""
+
+
+class _BusyError(Exception):
+    """Another DVC process holds a lock that this one needs."""
+
+
+def under_repro() -> bool:
+    """Whether this process is the command of a `dvc repro`, which commits the outs itself."""
+    return "DVC_STAGE" in os.environ
+
+
+def commit(root: Path, stages: Sequence[str]) -> None:
+    """`dvc commit -f` of these stages; waits for other writers. Raises DvcError with DVC's own words."""
+    if stages:
+        run_dvc(root, "commit", "-q", "-f", *stages)
+
+
+def checkout(root: Path, stage: str) -> bool:
+    """Bring a stage's outs back from the cache; False when DVC cannot."""
+    return _succeeds(root, "checkout", "-q", "--force", stage)
+
+
+def fetchable(root: Path, asset_id: AssetId, md5: str) -> bool:
+    """Whether the directory `md5` (`….dir`), which dvc.lock must name too, can be checked out.
+
+    Files that only a remote holds are brought to the cache on the way.
+    """
+    if locked_md5(root, asset_id) != md5:
+        return False
+    return _complete(cache_dir(root), md5) or (
+        _succeeds(root, "fetch", "-q", asset_id.stage) and _complete(cache_dir(root), md5)
+    )
+
+
+def cache_dir(root: Path) -> Path:
+    """Where DVC keeps files by md5, unless its configuration moves it."""
+    return root / ".dvc" / "cache" / "files" / "md5"
+
+
+def locked_md5(root: Path, asset_id: AssetId) -> str | None:
+    """The md5 that dvc.lock gives to an asset's payload."""
+    outs = lock_entries(root).get(asset_id.stage, {}).get("outs", [])
+    return next((str(out["md5"]) for out in outs if out["path"] == asset_id.path.as_posix()), None)
+
+
+def lock_entries(root: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The stages of dvc.lock, by name; empty when there is none."""
+    return _read_yaml(root / "dvc.lock").get("stages", {}) or {}
+
+
+def run_dvc(root: Path, *arguments: str) -> str:
+    """Run DVC as the only writer of this workspace; returns its standard output."""
+    lock = root / WRITER_LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    attempts = Retrying(
+        retry=retry_if_exception_type(_BusyError),
+        stop=stop_after_delay(LOCK_WAIT_S),
+        wait=wait_random_exponential(0.2, max=5),
+    )
+    try:
+        with FileLock(lock, timeout=LOCK_WAIT_S):
+            return attempts(_dvc, root, arguments)
+    except RetryError as error:
+        hint = "Wait for the other DVC command to end, or see `dvc doctor`, then run the same command again."
+        raise DvcError(f"dvc {' '.join(arguments)}: {error.last_attempt.exception()}", hint) from None
+
+
+def _dvc(root: Path, arguments: Sequence[str]) -> str:
+    quiet = {"DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "true", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False, env=os.environ | quiet, stdin=subprocess.DEVNULL
+    )
+    if done.returncode == 0:
+        return done.stdout
+    said = (done.stderr or done.stdout).strip()
+    if any(word in said.lower() for word in _BUSY):
+        raise _BusyError(said)
+    raise DvcError(f"dvc {' '.join(arguments)} failed in {root}: {said}", "Correct what DVC names, then run again.")
+
+
+def _succeeds(root: Path, *arguments: str) -> bool:
+    try:
+        run_dvc(root, *arguments)
+    except DvcError:
+        return False
+    return True
+
+
+def _complete(store: Path, md5: str) -> bool:
+    listing = store / md5[:2] / md5[2:]
+    if not listing.exists():
+        return False
+    names = (file["md5"] for file in json.loads(listing.read_text()))
+    return all((store / name[:2] / name[2:]).exists() for name in names)
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}

@@ -1,0 +1,162 @@
+"""The one way in which a payload becomes a version: staged bytes are swapped in and recorded exactly once."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from orchestration.graph import AssetId
+from orchestration.store import dvc, fail_points, journal, staging, stat_cache
+from orchestration.store.environment import environment_digest
+from orchestration.store.gitinfo import git_state
+from orchestration.store.journal import Intent
+from orchestration.store.ledger import LedgerEntry, Sign
+from orchestration.store.payload import PayloadDigest, PayloadError, digest_payload
+from orchestration.store.records import Materialization, PublishRecord
+
+LOCKS = Path(".editloom", "locks")
+LOGGER = logging.getLogger(__name__)
+
+OnPublished = Callable[[LedgerEntry], None]
+"""Told of each entry once its payload, DVC and the ledger agree; must bear being told twice."""
+
+
+def publish(
+    root: Path,
+    record: PublishRecord,
+    staged: Path,
+    *,
+    on_published: Sequence[OnPublished] = (),
+    commit_dvc: bool = True,
+    sign: Sign | None = None,
+) -> LedgerEntry:
+    """Make the directory `staged` the payload of `record`'s asset in the workspace `root`.
+
+    An intent is written first, then come payload, DVC, ledger and `on_published`, then the intent is closed; `recover`
+    ends what a crash cuts off. DVC is left alone under `dvc repro`, and with `commit_dvc` False: then call
+    `lockfile.sync` after the run.
+    Raises PayloadError for bytes that may not be published, DvcError when DVC refuses.
+    """
+    asset_id = record.wanted.id
+    with _asset_lock(root, asset_id):
+        _recover_asset(root, asset_id, on_published, sign)
+        digest = digest_payload(staged)
+        staging.fsync_tree(staged)
+        intent = Intent(
+            uuid.uuid4().hex, asset_id, "open", staged.relative_to(root), _materialization(root, record, digest)
+        )
+        journal.begin(root, intent)
+        fail_points.reach("intent-written")
+        staging.swap(staged, root / intent.target)
+        fail_points.reach("payload-swapped")
+        return _finish(root, intent, digest, on_published, commit_dvc, sign)
+
+
+def recover(root: Path, on_published: Sequence[OnPublished] = (), sign: Sign | None = None) -> list[AssetId]:
+    """Complete or roll back what dead processes left unfinished, and clear their staging; returns the assets touched.
+
+    What a living process is publishing is left to it.
+    """
+    touched: list[AssetId] = []
+    for asset_id in dict.fromkeys(intent.asset_id for intent in journal.unfinished(root)):
+        try:
+            with _asset_lock(root, asset_id, wait=False):
+                _recover_asset(root, asset_id, on_published, sign)
+        except Timeout:
+            continue
+        touched.append(asset_id)
+    staging.sweep(root, frozenset(root / intent.staged for intent in journal.unfinished(root)))
+    return touched
+
+
+def _finish(
+    root: Path,
+    intent: Intent,
+    digest: PayloadDigest,
+    on_published: Sequence[OnPublished],
+    commit_dvc: bool,
+    sign: Sign | None,
+) -> LedgerEntry:
+    """All that follows the swap; each part may be done again."""
+    stat_cache.remember(root, intent.asset_id, digest)
+    if commit_dvc and not dvc.under_repro():
+        dvc.commit(root, [intent.asset_id.stage])
+    fail_points.reach("dvc-committed")
+    entry = journal.record(root, intent, sign)
+    fail_points.reach("ledger-written")
+    _tell(root, intent, entry, on_published)
+    return entry
+
+
+def _tell(root: Path, intent: Intent, entry: LedgerEntry, on_published: Sequence[OnPublished]) -> None:
+    """Call the listeners and close the intent; when one fails the intent stays, and the next run tells it again."""
+    try:
+        for listener in on_published:
+            listener(entry)
+    except Exception:
+        LOGGER.exception("%s is published, but a listener failed; the next run will tell it again", intent.asset_id)
+        return
+    journal.close(root, intent)
+
+
+def _recover_asset(root: Path, asset_id: AssetId, on_published: Sequence[OnPublished], sign: Sign | None) -> None:
+    for intent in journal.unfinished(root, asset_id):
+        if intent.state == "recorded":
+            _tell(root, intent, journal.record(root, intent, sign), on_published)
+        else:
+            _recover_open(root, intent, on_published, sign)
+        # Only an asset whose intent is over may lose what was staged for it.
+        staging.remove(root / intent.staged)
+
+
+def _recover_open(root: Path, intent: Intent, on_published: Sequence[OnPublished], sign: Sign | None) -> None:
+    """Roll an open intent forward when its bytes are whole, in their place or in staging; else give it up."""
+    staged, target = root / intent.staged, root / intent.target
+    staging.settle(staged, target)
+    version = intent.materialization.data_version
+    digest = _digest_if(target, version)
+    if digest is None and (digest := _digest_if(staged, version)) is not None:
+        staging.swap(staged, target)
+    if digest is None:
+        LOGGER.warning("%s: an unfinished publication was rolled back", intent.asset_id)
+        journal.close(root, intent, "abandoned")
+        return
+    _finish(root, intent, digest, on_published, commit_dvc=True, sign=sign)
+
+
+def _digest_if(folder: Path, version: str) -> PayloadDigest | None:
+    try:
+        digest = digest_payload(folder)
+    except (PayloadError, OSError):
+        return None
+    return digest if digest.root == version else None
+
+
+def _materialization(root: Path, record: PublishRecord, digest: PayloadDigest) -> Materialization:
+    git = git_state(root)
+    return Materialization(
+        wanted=record.wanted,
+        data_version=digest.root,
+        dvc_md5=digest.dvc_md5,
+        size_bytes=digest.size_bytes,
+        files=len(digest.files),
+        git_commit=git.commit,
+        git_clean=git.clean,
+        environment=environment_digest(),
+        dagster_run=record.dagster_run,
+        mlflow_run=record.mlflow_run,
+    )
+
+
+@contextmanager
+def _asset_lock(root: Path, asset_id: AssetId, wait: bool = True) -> Iterator[None]:
+    """One publication of an asset at a time; the operating system frees the lock when its holder dies."""
+    folder = root / LOCKS
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{asset_id.stage}.lock", timeout=-1 if wait else 0):
+        yield

@@ -1,0 +1,62 @@
+"""What a run says at its end: one table, and where to look."""
+
+from __future__ import annotations
+
+import json
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.graph import AssetId
+from orchestration.plan import PlanItem
+from orchestration.progress import StepStatus
+from orchestration.run import RunResult
+from orchestration.workspace import Workspace
+
+_HEADLINES = ("success", "psnr_outside", "identity", "fd", "images", "pairs", "model version")
+
+
+def show(ws: Workspace, result: RunResult, console: Console) -> None:
+    """Print the summary table, what failed, and the next commands."""
+    table = Table(title="Summary", title_justify="left")
+    for column in ("asset", "state", "took", "data version", "what"):
+        table.add_column(column, justify="right" if column == "took" else "left", overflow="fold")
+    for item in result.items:
+        status = result.statuses.get(str(item.id), StepStatus(str(item.id)))
+        table.add_row(*_row(ws, item.id, status))
+    console.print(table)
+    for status in result.statuses.values():
+        if status.state == "failed":
+            console.print(f"[red]{status.asset} failed:[/] {status.error}", highlight=False)
+    counts = _counts(result)
+    console.print(f"{counts} in {result.seconds:.1f} s.")
+    console.print("Look: `make ui` for Dagster and MLflow; reports in artifacts/attribute_report/*/report.html.")
+    console.print("Edit: editloom edit --attribute ATTRIBUTE IN OUT --side-by-side")
+
+
+def show_plan(items: list[PlanItem], console: Console) -> None:
+    """Print what would run, what would be reused, and why."""
+    table = Table(title="Plan", title_justify="left")
+    for column in ("asset", "action", "why"):
+        table.add_column(column, overflow="fold")
+    for item in items:
+        colour = {"run": "yellow", "maybe": "magenta", "reuse": "cyan"}[item.action]
+        table.add_row(str(item.id), f"[{colour}]{item.action}[/]", "; ".join(item.reasons))
+    console.print(table)
+
+
+def _row(ws: Workspace, asset_id: AssetId, status: StepStatus) -> tuple[str, ...]:
+    facts = _facts(ws, asset_id) if status.state in {"done", "reused"} else {}
+    what = ", ".join(f"{k} {v}" for k, v in facts.items() if k in _HEADLINES)
+    took = f"{status.seconds:.1f} s" if status.seconds else ""
+    return str(asset_id), status.state, took, str(facts.get("data_version", ""))[:12], what
+
+
+def _facts(ws: Workspace, asset_id: AssetId) -> dict[str, object]:
+    path = ws.root / asset_id.evidence_path / "facts.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _counts(result: RunResult) -> str:
+    states = [s.state for s in result.statuses.values()]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))

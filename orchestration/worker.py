@@ -1,0 +1,71 @@
+"""One Dagster run in a process of its own: `python -m orchestration.worker JOB.json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestration import telemetry
+
+telemetry.silence()
+
+EXIT_FAILED = 1
+STATUS_DIR_VARIABLE = "EDITLOOM_STATUS_DIR"
+STOP_FILE = "stop"
+ALWAYS_VARIABLE = "EDITLOOM_ALWAYS"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one Dagster run materializes: assets of one partition (or none), and where it reports."""
+
+    name: str
+    assets: tuple[str, ...]
+    partition: str | None
+    status_dir: str
+    always: bool = False
+
+    def write(self, path: Path) -> Path:
+        """Write the job for a worker to read."""
+        path.write_text(json.dumps(asdict(self)))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Read what `write` wrote."""
+        known = json.loads(path.read_text())
+        return cls(**{**known, "assets": tuple(known["assets"])})
+
+
+def execute(job: Job) -> bool:
+    """Materialize the job's assets in this process, in graph order; True when all of them succeeded."""
+    import dagster as dg
+
+    from orchestration.assets import ALL_ASSETS
+    from orchestration.workspace import Workspace
+
+    os.environ[STATUS_DIR_VARIABLE] = job.status_dir
+    if job.always:
+        os.environ[ALWAYS_VARIABLE] = "1"
+    with Workspace.current().dagster_instance() as instance:
+        result = dg.materialize(
+            ALL_ASSETS,
+            selection=dg.AssetSelection.assets(*job.assets),
+            partition_key=job.partition,
+            instance=instance,
+            tags={"editloom/run": job.name},
+            raise_on_error=False,
+        )
+    return bool(result.success)
+
+
+def main() -> None:
+    """Read the job file named on the command line and execute it."""
+    sys.exit(0 if execute(Job.read(Path(sys.argv[1]))) else EXIT_FAILED)
+
+
+if __name__ == "__main__":
+    main()

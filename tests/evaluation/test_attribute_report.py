@@ -1,0 +1,100 @@
+"""The report tells an editor from one that did nothing, names its judges, and is the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor
+
+from evaluation.attribute_report import (
+    EDITOR,
+    NOTHING,
+    STRANGER,
+    TRUTH,
+    AttributeReport,
+    evaluate_attribute_editor,
+    worst_images,
+)
+from evaluation.held_out import HeldOut, held_out_set
+from evaluation.panel import Panel
+from evaluation.report_files import write_report
+
+
+def _darken(images: Tensor) -> Tensor:
+    """An editor that spoils the whole picture: 12.75 levels darker wherever there is room."""
+    return images - 0.1
+
+
+@pytest.fixture(scope="module")
+def held_out(aligned_dir: Path) -> HeldOut:
+    return held_out_set(aligned_dir, "beard", limit=24)
+
+
+@pytest.fixture(scope="module")
+def report(held_out: HeldOut, panel: Panel) -> AttributeReport:
+    return evaluate_attribute_editor(_darken, panel, held_out)
+
+
+def test_sanity_rows_stand_beside_the_editor(report: AttributeReport) -> None:
+    assert [row.key for row in report.rows] == [EDITOR, NOTHING, TRUTH, STRANGER]
+    nothing, truth = report.row(NOTHING), report.row(TRUTH)
+    assert nothing.metric("psnr_outside").value == 60.0 and nothing.metric("pose_change").value == pytest.approx(0.0)
+    assert nothing.metric("identity_cosine").value == pytest.approx(1.0, abs=1e-6)
+    assert truth.metric("psnr_counterfactual").value == 60.0
+    stranger = report.row(STRANGER).metric("psnr_outside").value
+    assert stranger is not None and stranger < 25.0  # another face altogether
+
+
+def test_spoiled_picture_costs_what_it_changed(report: AttributeReport) -> None:
+    value = report.row(EDITOR).metric("psnr_outside").value
+    # 12.75 of 255 levels is 26.02 dB; rounding to 13 and clipping at black move it a little.
+    assert value == pytest.approx(26.0, abs=1.0)
+    assert report.row(EDITOR).metric("max_change_outside").value == pytest.approx(13.0, abs=0.5)
+
+
+def test_every_metric_names_its_judge_and_count(report: AttributeReport, panel: Panel) -> None:
+    digests = {judge.name: judge.digest for judge in panel.judges} | {"renderer": ""}
+    for metric in report.row(EDITOR).metrics:
+        assert metric.judge_digest == digests[metric.judge] and metric.protocol
+        assert metric.value is not None and metric.n == len(report.held_out)
+
+
+def test_photographs_are_judged_by_the_parser(held_out: HeldOut, panel: Panel) -> None:
+    photos = replace(held_out, counterfactuals=None, outside=None)
+    report = evaluate_attribute_editor(torch.clone, panel, photos)
+    assert [row.key for row in report.rows] == [EDITOR, NOTHING, STRANGER]
+    assert report.row(EDITOR).metric("psnr_outside").judge == "parser_eval"
+    with pytest.raises(KeyError):
+        report.row(EDITOR).metric("psnr_counterfactual")
+
+
+def test_editor_that_changes_the_shape_is_refused(held_out: HeldOut, panel: Panel) -> None:
+    with pytest.raises(ValueError, match="shape"):
+        evaluate_attribute_editor(lambda images: images[:, :, ::2], panel, held_out)
+
+
+def test_files_are_complete_self_contained_and_reproducible(report: AttributeReport, tmp_path: Path) -> None:
+    write_report(report, tmp_path / "a")
+    write_report(report, tmp_path / "b")
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == ["metrics.json", "per_image.parquet", "report.html", "sheet.png"]
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
+    page = (tmp_path / "a" / "report.html").read_text()
+    assert "http" not in page and "data:image/png;base64," in page
+    record = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert record["rows"][0]["metrics"][0]["interval"]["level"] == 0.95
+
+
+def test_per_image_table_adds_up_to_the_headline(report: AttributeReport, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    table = pq.read_table(tmp_path / "per_image.parquet").to_pandas()
+    mse = table["editor.squared_error_outside"].sum() / table["editor.values_outside"].sum()
+    assert -10 * np.log10(mse) == pytest.approx(report.headline()["editor/psnr_outside"], rel=1e-12)
+    worst = worst_images(report, "max_change_outside", 3)
+    assert table["editor.max_change_outside"].max() == table["editor.max_change_outside"][worst[0]]

@@ -1,0 +1,168 @@
+"""The editor's training as a LightningModule: the editor's phase, the discriminator's, the moving average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from training.editor.augment import PairBatch, augment
+from training.editor.batches import EditorBatch
+from training.editor.config import EditorTrainingConfig
+from training.editor.losses import (
+    alpha_supervision,
+    attribute_absence,
+    discriminator_hinge,
+    editor_hinge,
+    held_target,
+    masked_l1,
+)
+from training.editor.network import EditorNetwork, EditorOutput
+from training.editor.patch_discriminator import PatchDiscriminator
+from training.sampling import Purpose, draw
+
+FINAL_RATE = 0.05
+EMA_RAMPUP = 0.05
+
+AttributeProbability = Callable[[Tensor], Tensor]
+
+
+class EditorModule(lightning.LightningModule):
+    """Editor, its moving average, discriminator, both optimizers and our own iteration: the whole true state.
+
+    `probability` gives N attribute probabilities of N images and lets gradients through; needed for
+    `attribute_weight` above 0. It is no part of the state.
+    """
+
+    def __init__(
+        self, config: EditorTrainingConfig, network: EditorNetwork, probability: AttributeProbability | None
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.config = config
+        self.probability = probability
+        self.editor = network
+        self.average = EditorNetwork(network.config).requires_grad_(False)
+        self.average.load_state_dict(network.state_dict())
+        self.discriminator = PatchDiscriminator()
+        for net in (self.editor, self.average, self.discriminator):
+            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # β1 = 0.5 as in pix2pix for the adversary; the editor's main loss is a regression and takes the usual 0.9.
+        self.optimizer = torch.optim.Adam(self.editor.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
+        self.optimizer_d = torch.optim.Adam(
+            self.discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.99), fused=True
+        )
+        self.iteration = 0
+        self.losses: dict[str, Tensor] = {}
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        return [self.optimizer, self.optimizer_d]
+
+    def training_step(self, batch: EditorBatch, batch_index: int) -> None:
+        """One iteration: the editor on augmented pairs, then the discriminator once it has joined."""
+        iteration = int(batch.iteration)
+        pair = self._pair(batch, iteration)
+        adversarial = iteration >= self.config.adversarial_start
+        output = self._editor_phase(pair, iteration, adversarial)
+        if adversarial:
+            self._discriminator_phase(pair, output.images.detach())
+        self._average(iteration)
+        self.iteration = iteration + 1
+
+    def true_state(self) -> dict[str, Any]:
+        """Everything that the next iteration depends on."""
+        networks = {"editor": self.editor, "average": self.average, "discriminator": self.discriminator}
+        return {
+            "iteration": self.iteration,
+            **{name: dict(network.state_dict()) for name, network in networks.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "optimizer_d": self.optimizer_d.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the state that `true_state` gave."""
+        self.iteration = int(state["iteration"])
+        self.editor.load_state_dict(state["editor"])
+        self.average.load_state_dict(state["average"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer_d.load_state_dict(state["optimizer_d"])
+
+    def _pair(self, batch: EditorBatch, iteration: int) -> PairBatch:
+        """The iteration's pair, augmented; its target holds outside the mask."""
+        rng = draw(self.config.seed, Purpose.AUGMENTATION, iteration)
+        plain = PairBatch(batch.original / 127.5 - 1, batch.target / 127.5 - 1, batch.mask / 255.0)
+        pair = augment(plain, self.config.augment, rng)
+        return PairBatch(pair.original, held_target(pair.original, pair.target, pair.mask), pair.mask)
+
+    def _editor_phase(self, pair: PairBatch, iteration: int, adversarial: bool) -> EditorOutput:
+        self._set_learning_rate(iteration)
+        with self._autocast():
+            output: EditorOutput = self.editor(pair.original)
+        loss = self._reconstruction(pair, output)
+        if adversarial:
+            loss = loss + self.config.adversarial_weight * self._deception(pair, output)
+        if self.config.attribute_weight > 0:
+            loss = loss + self.config.attribute_weight * self._attribute(output)
+        self._update(self.optimizer, self.editor, loss)
+        return output
+
+    def _reconstruction(self, pair: PairBatch, output: EditorOutput) -> Tensor:
+        config = self.config
+        inside = masked_l1(output.images, pair.target, pair.mask)
+        outside = masked_l1(output.images, pair.original, 1 - pair.mask)
+        alpha = alpha_supervision(output.alpha_logits, pair.mask, config.alpha_inside)
+        self._note(inside=inside, outside=outside, alpha=alpha)
+        return config.inside_weight * inside + config.outside_weight * outside + config.alpha_weight * alpha
+
+    def _deception(self, pair: PairBatch, output: EditorOutput) -> Tensor:
+        with self._autocast():
+            loss = editor_hinge(self.discriminator(pair.original, output.images))
+        self._note(deception=loss)
+        return loss
+
+    def _attribute(self, output: EditorOutput) -> Tensor:
+        if self.probability is None:
+            raise ValueError("attribute_weight is above 0, but no attribute judge was given")
+        loss = attribute_absence(self.probability(output.images))
+        self._note(attribute=loss)
+        return loss
+
+    def _discriminator_phase(self, pair: PairBatch, edited: Tensor) -> None:
+        with self._autocast():
+            loss = discriminator_hinge(
+                self.discriminator(pair.original, pair.target), self.discriminator(pair.original, edited)
+            )
+        self._update(self.optimizer_d, self.discriminator, loss)
+        self._note(discriminator=loss)
+
+    def _update(self, optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
+        self.manual_backward(loss, inputs=list(network.parameters()))
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    def _set_learning_rate(self, iteration: int) -> None:
+        """Linear rise, then a half cosine down to 5 %: a function of the iteration alone."""
+        done = (iteration + 1) / self.config.iterations
+        rise = min(1.0, done / self.config.warmup) if self.config.warmup else 1.0
+        fall = FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * min(rise, fall)
+
+    @torch.no_grad()
+    def _average(self, iteration: int) -> None:
+        """Moving average of the editor with a half-life in pairs, shorter at the beginning."""
+        shown = (iteration + 1) * self.config.batch_size
+        half_life = min(self.config.ema_kimg * 1000, shown * EMA_RAMPUP)
+        kept = 0.5 ** (self.config.batch_size / max(half_life, 1e-8))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.editor.parameters()), 1.0 - kept)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+
+    def _note(self, **losses: Tensor) -> None:
+        self.losses |= {name: value.detach() for name, value in losses.items()}

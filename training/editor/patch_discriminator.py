@@ -1,0 +1,32 @@
+"""The editor's opponent: says of each patch whether its edit is a pair's or the editor's."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+
+class PatchDiscriminator(nn.Module):
+    """Three strided convolutions over (input, output), a score per 8×8 cell.
+
+    Spectral normalisation (arXiv 1802.05957) keeps it from running away while the editor is still blurred.
+    Source: pix2pix, arXiv 1611.07004, section 3.2.2.
+    """
+
+    def __init__(self, channels: int = 24) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            spectral_norm(nn.Conv2d(6, channels, 4, 2, 1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(channels, 2 * channels, 4, 2, 1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(2 * channels, 4 * channels, 4, 2, 1)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Conv2d(4 * channels, 1, 3, 1, 1)),
+        )
+
+    def forward(self, inputs: Tensor, outputs: Tensor) -> Tensor:
+        """Scores N×1×H/8×W/8 of inputs and outputs N×3×H×W."""
+        scores: Tensor = self.layers(torch.cat([inputs, outputs], dim=1))
+        return scores.float()

@@ -1,0 +1,124 @@
+"""Train an editor on the pairs of an attribute: resumable at any iteration, stopped cleanly by a signal."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+
+from data.errors import UserError
+from training.editor.apply import load_editor, save_editor
+from training.editor.batches import EditorBatches
+from training.editor.config import EditorTrainingConfig
+from training.editor.module import AttributeProbability, EditorModule
+from training.editor.network import SIZE_DIVISOR, EditorConfig, EditorNetwork
+from training.fitting import fit
+from training.gan_callbacks import Checkpoints, CleanStop
+from training.judges import JudgeSet
+from training.pair_store import PairArrays, load_pairs
+from training.progress import Progress, ProgressFn
+
+# Settings that may change between two runs in one folder without making it another training.
+RUNTIME_FIELDS = {"threads", "checkpoint_every_s"}
+REPORT_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class EditorResult:
+    """What a training left; `finished` is False where it was stopped on the way, to be continued by the same call."""
+
+    finished: bool
+    iterations: int
+    pairs: int
+    losses: dict[str, float]
+
+
+def train_editor(
+    config: EditorTrainingConfig,
+    pairs_dir: Path,
+    judges: JudgeSet | None,
+    out_dir: Path,
+    workdir: Path,
+    progress: ProgressFn | None = None,
+    stop: Callable[[], bool] | None = None,
+    *,
+    start: Path | None = None,
+    accelerator: str = "cpu",
+) -> EditorResult:
+    """Train on the pairs of `pairs_dir` and write the averaged editor to `out_dir`; `workdir` keeps the checkpoints.
+
+    `start` is another editor's directory to go on from. Judges are needed for `attribute_weight` above 0; only the
+    training one is asked. Raises UserError where pairs, start and judges do not fit, or `workdir` holds another training.
+    """
+    pairs = load_pairs(pairs_dir)
+    module = EditorModule(config, _network(config, pairs, start), _probability(config, judges))
+    checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, _identity(module, pairs))
+    checkpoints.restore_latest(cast(Any, module))  # asks for no more than `restore`
+    batches = EditorBatches(config, pairs, first=module.iteration)
+    if len(batches):
+        fit(module, batches, [_Reports(progress), checkpoints, CleanStop(stop)], accelerator, config.threads)
+    finished = module.iteration >= config.iterations
+    if finished:
+        settings = config.model_dump(mode="json", exclude=RUNTIME_FIELDS)
+        save_editor(out_dir, module.average, config.attribute, {"config": settings, "pairs": len(pairs)})
+    losses = {name: float(value) for name, value in module.losses.items()}
+    return EditorResult(finished, module.iteration, len(pairs), losses)
+
+
+class _Reports(lightning.Callback):
+    """Progress every few seconds and at the end."""
+
+    def __init__(self, progress: ProgressFn | None) -> None:
+        self.progress = progress
+        self.mark = (0.0, 0)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        self.mark = (time.monotonic(), pl_module.iteration)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: Any, *args: Any) -> None:
+        passed_s, total = time.monotonic() - self.mark[0], pl_module.config.iterations
+        if self.progress is None or (passed_s < REPORT_EVERY_S and pl_module.iteration < total):
+            return
+        batch = pl_module.config.batch_size
+        rate = (pl_module.iteration - self.mark[1]) * batch / max(passed_s, 1e-9)
+        left_s = (total - pl_module.iteration) * batch / rate
+        metrics = {name: float(value) for name, value in pl_module.losses.items()}
+        self.progress(Progress(pl_module.iteration * batch, total * batch, "images", rate, left_s, metrics=metrics))
+        self.mark = (time.monotonic(), pl_module.iteration)
+
+
+def _network(config: EditorTrainingConfig, pairs: PairArrays, start: Path | None) -> EditorNetwork:
+    size_px = pairs.originals.shape[1]
+    if size_px % SIZE_DIVISOR:
+        raise UserError(f"The pairs are {size_px} px, expected a side divisible by {SIZE_DIVISOR}.", "Align to another size.")
+    if start is not None:
+        return load_editor(start).network.train().requires_grad_(True)
+    shape = EditorConfig(size_px=size_px, channels=config.channels, detail_channels=config.detail_channels)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return EditorNetwork(shape)
+
+
+def _probability(config: EditorTrainingConfig, judges: JudgeSet | None) -> AttributeProbability | None:
+    if config.attribute_weight == 0:
+        return None
+    if judges is None:
+        raise UserError("attribute_weight is above 0, which needs judges.", "Give the judges or set it to 0.")
+    judge = judges.attribute_train
+    return lambda images: judge.probability(images, config.attribute)
+
+
+def _identity(module: EditorModule, pairs: PairArrays) -> str:
+    """Digest of what makes this training the one it is: settings, pairs, start weights."""
+    digest = hashlib.sha256(module.config.model_dump_json(exclude=RUNTIME_FIELDS).encode())
+    for array in (pairs.originals, pairs.targets, pairs.masks):
+        digest.update(repr(array.shape).encode() + array.tobytes())
+    for name, tensor in sorted(module.editor.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

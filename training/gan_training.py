@@ -1,0 +1,185 @@
+"""Train a GAN: resumable at any iteration, stopped cleanly by a signal, with checkpoints and snapshots in a folder."""
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+
+from data.errors import UserError
+from training.allocator import keep_freed_memory
+from training.checkpoint_io import SafetensorsCheckpointIO
+from training.gan_batches import GanBatches
+from training.gan_callbacks import Checkpoints, CleanStop, Reports, SnapshotFn, Snapshots, snapshot_files
+from training.gan_config import GanTrainingConfig
+from training.gan_module import GanModule
+from training.progress import ProgressFn
+from training.stylegan2 import DiscriminatorConfig, Generator, GeneratorConfig
+from training.weights_io import GanWeights, initial_weights
+
+# Settings that may change between two runs in one folder without making it another training.
+_RUNTIME_FIELDS = {"kimg", "threads", "snapshot_kimg", "checkpoint_every_s"}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The averaged generator after `kimg` thousand images, in a safetensors file."""
+
+    kimg: float
+    path: Path
+
+
+@dataclass(frozen=True)
+class GanResult:
+    """What a training left: `finished` is false where it was stopped on the way, to be continued by the same call."""
+
+    weights: GanWeights
+    iterations: int
+    kimg: float
+    finished: bool
+    ada_p: float
+    snapshots: tuple[Snapshot, ...]
+
+
+def train_gan(
+    config: GanTrainingConfig,
+    images: NDArray[np.uint8],
+    workdir: Path,
+    *,
+    start: GanWeights | None = None,
+    freeze_mapping: bool = False,
+    accelerator: str = "cpu",
+    progress: ProgressFn | None = None,
+    stop: Callable[[], bool] | None = None,
+    on_snapshot: SnapshotFn | None = None,
+) -> GanResult:
+    """Train from `start` (or from nothing) and return the networks; the same call again goes on where it stopped.
+
+    images: N×H×W×3 uint8 RGB, an array or a memory map. `accelerator` is Lightning's name (cpu, gpu, auto). `workdir`
+    holds `checkpoints/` (the last two) and `snapshots/`. With `freeze_mapping` (the feature network, METHODS A3) G
+    starts from the average, whose mapping it then shares. SIGTERM, SIGINT or `stop()` end it after the iteration, with a
+    checkpoint. `on_snapshot(kimg, generator)` may run a second time for a snapshot after a resumption.
+    Raises UserError where images and networks do not fit, or `workdir` holds another training.
+    """
+    _check_images(images)
+    weights = start if start is not None else _untrained(config, images.shape[1])
+    if freeze_mapping:
+        weights = GanWeights(*_shapes(weights), weights.generator_ema, weights.generator_ema, weights.discriminator)
+    _check_size(weights.generator_config, images)
+    with _threads(config.threads):
+        module = GanModule(config, weights, freeze_mapping)
+        checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, _identity(module, weights, images))
+        checkpoints.restore_latest(module)
+        callbacks = [Snapshots(workdir / "snapshots", on_snapshot), Reports(progress), checkpoints, CleanStop(stop)]
+        _fit(module, images, accelerator, callbacks)
+    return _result(module, workdir)
+
+
+def load_snapshot(snapshot: Snapshot, config: GeneratorConfig) -> Generator:
+    """The generator of a snapshot, frozen, on the CPU."""
+    network = Generator(config)
+    network.load_state_dict(load_file(snapshot.path))
+    return network.eval().requires_grad_(False)
+
+
+def _fit(
+    module: GanModule, images: NDArray[np.uint8], accelerator: str, callbacks: list[lightning.Callback]
+) -> None:
+    batches = GanBatches(module.config, module.shapes[0], images, first=module.iteration)
+    if not len(batches):
+        return
+    keep_freed_memory()
+    with _quiet_lightning():
+        trainer = lightning.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            max_epochs=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            deterministic=False if accelerator == "cpu" else "warn",
+            plugins=[SafetensorsCheckpointIO()],
+            callbacks=callbacks,
+        )
+        trainer.fit(module, train_dataloaders=batches)
+
+
+def _result(module: GanModule, workdir: Path) -> GanResult:
+    config = module.config
+    kimg_of = config.batch_size / 1000
+    snapshots = tuple(Snapshot(i * kimg_of, path) for i, path in snapshot_files(workdir / "snapshots", module.iteration))
+    finished = module.iteration >= config.iterations
+    return GanResult(
+        module.weights(), module.iteration, module.iteration * kimg_of, finished, module.ada_p, snapshots
+    )
+
+
+def _untrained(config: GanTrainingConfig, size_px: int) -> GanWeights:
+    generator = config.generator or GeneratorConfig(size_px=size_px)
+    return initial_weights(generator, config.discriminator or DiscriminatorConfig(size_px=size_px), config.seed)
+
+
+def _shapes(weights: GanWeights) -> tuple[GeneratorConfig, DiscriminatorConfig]:
+    return weights.generator_config, weights.discriminator_config
+
+
+def _check_images(images: NDArray[np.uint8]) -> None:
+    if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images are {images.dtype} of shape {images.shape}, expected uint8 of N×H×W×3")
+    if not len(images):
+        raise UserError("There is no image to train on.", "Check what ingest let through.")
+
+
+def _check_size(config: GeneratorConfig, images: NDArray[np.uint8]) -> None:
+    if images.shape[1:3] != (config.size_px, config.size_px):
+        raise UserError(
+            f"The images are {images.shape[2]}×{images.shape[1]} px, the network draws {config.size_px}×{config.size_px}.",
+            "Align the images at the network's size, or start from a network of theirs.",
+        )
+
+
+def _identity(module: GanModule, weights: GanWeights, images: NDArray[np.uint8]) -> str:
+    """Digest of everything that makes this training the one it is: settings, images, start, frozen parts."""
+    digest = hashlib.sha256(module.config.model_dump_json(exclude=_RUNTIME_FIELDS).encode())
+    digest.update(f"{_shapes(weights)!r} {module.freeze_mapping} {images.shape}".encode())
+    for first in range(0, len(images), 4096):
+        digest.update(np.ascontiguousarray(images[first : first + 4096]))
+    for state in (weights.generator, weights.generator_ema, weights.discriminator):
+        for name in sorted(state):
+            digest.update(state[name].contiguous().numpy())
+    return digest.hexdigest()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Leave out Lightning's greetings and its advice on workers and logging intervals; errors still show."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,7 @@
+"""How a computation that was asked to stop says that it did."""
+
+from __future__ import annotations
+
+
+class Interrupted(Exception):
+    """The computation saved its state and left; the same call goes on from there."""

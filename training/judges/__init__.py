@@ -1,0 +1,29 @@
+"""Judges: frozen networks that turn images into what a metric or a loss needs.
+
+What trains them (`training.judges.train`, `training.judges.images`) is imported by name, so that using a judge stays light.
+"""
+
+from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig
+from training.judges.interface import AttributeJudge, FeaturesJudge, IdentityJudge, Judge, ParserJudge, PoseJudge
+from training.judges.loading import JudgeRecord, JudgeSet, JudgesManifest, load_judges, read_judges_manifest
+from training.judges.shipped import install_shipped_judges, shipped_judges_dir
+
+__all__ = [
+    "JUDGES",
+    "AttributeJudge",
+    "FeaturesJudge",
+    "IdentityJudge",
+    "Judge",
+    "JudgeImagesConfig",
+    "JudgeRecord",
+    "JudgeSet",
+    "JudgeSpec",
+    "JudgeTrainingConfig",
+    "JudgesManifest",
+    "ParserJudge",
+    "PoseJudge",
+    "install_shipped_judges",
+    "load_judges",
+    "read_judges_manifest",
+    "shipped_judges_dir",
+]

@@ -1,0 +1,148 @@
+"""What each kind of judge learns: its network and its loss on a batch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from pytorch_metric_learning.losses import ArcFaceLoss
+from torch import Tensor, nn
+
+from training.judges.config import Kind
+from training.judges.interface import POSE_UNIT_DEG
+from training.judges.loading import NetworkRecord, build_network
+from training.judges.networks import ParserNet, VectorNet
+
+MARGIN_DEG = 20.0
+ARCFACE_SCALE = 32.0
+MARGIN_RAMP = 0.3  # share of training over which the margin grows: with all of it from the start small nets stall
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training batch: jittered images, with the labels of the same jitter."""
+
+    images: Tensor  # float32 N×3×64×64
+    regions: Tensor  # int64 N×64×64
+    pose_deg: Tensor  # float32 N×3
+    attributes: Tensor  # float32 N×A, 0 or 1
+    subjects: Tensor  # int64 N
+    done: float  # share of training done, 0 … 1
+
+
+class Objective(nn.Module):
+    """A judge's network with what only its training needs."""
+
+    net: nn.Module
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss, a scalar."""
+
+
+class ParserObjective(Objective):
+    """Cross entropy per pixel."""
+
+    def __init__(self, net: ParserNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The mean over all pixels."""
+        return F.cross_entropy(self.net(batch.images), batch.regions)
+
+
+class AttributeObjective(Objective):
+    """Binary cross entropy of every attribute."""
+
+    def __init__(self, net: VectorNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The mean over images and attributes."""
+        return F.binary_cross_entropy_with_logits(self.net(batch.images), batch.attributes)
+
+
+class PoseObjective(Objective):
+    """Smooth L1 of the three angles, in units of 15°."""
+
+    def __init__(self, net: VectorNet) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The mean over images and angles."""
+        return pose_loss(self.net(batch.images), batch.pose_deg)
+
+
+class IdentityObjective(Objective):
+    """ArcFace over the pool's subjects (Deng et al., arXiv 1801.07698), its margin growing at first."""
+
+    def __init__(self, net: VectorNet, subjects: int) -> None:
+        super().__init__()
+        self.net = net
+        self.arcface = _arcface(subjects, net.embed.out_features)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The mean over images."""
+        return arcface_loss(self.arcface, self.net(batch.images), batch)
+
+
+class FeaturesObjective(Objective):
+    """Attributes, pose and identity from one vector, so that it holds all that matters in a face."""
+
+    def __init__(self, net: VectorNet, subjects: int) -> None:
+        super().__init__()
+        self.net = net
+        self.arcface = _arcface(subjects, net.embed.out_features)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The sum of the three losses, ArcFace's (which is some ten times larger) at a tenth."""
+        net = self.net
+        assert isinstance(net, VectorNet)
+        vectors = net.embedding(batch.images)
+        out = net.head(F.relu(vectors))  # N×(A + 3): attributes, then pose
+        attribute = F.binary_cross_entropy_with_logits(out[:, :-3], batch.attributes)
+        identity = arcface_loss(self.arcface, vectors, batch)
+        return attribute + pose_loss(out[:, -3:], batch.pose_deg) + 0.1 * identity
+
+
+def objective_for(kind: Kind, network: NetworkRecord, subjects: int) -> Objective:
+    """The objective of a kind of judge, with fresh weights from torch's current generator."""
+    net = build_network(kind, network)
+    if isinstance(net, ParserNet):
+        return ParserObjective(net)
+    if kind == "identity":
+        return IdentityObjective(net, subjects)
+    if kind == "features":
+        return FeaturesObjective(net, subjects)
+    return AttributeObjective(net) if kind == "attribute" else PoseObjective(net)
+
+
+def network_for(kind: Kind, attributes: int, regions: int) -> NetworkRecord:
+    """The shape of a kind's network: all eight together stay under 6 MB in half precision."""
+    if kind == "parser":
+        return NetworkRecord(widths=(12, 24, 48, 64), outputs=regions)
+    if kind == "identity":
+        return NetworkRecord(widths=(24, 40, 80, 104), depth=2, embed=128, outputs=0)
+    outputs = {"attribute": attributes, "pose": 3, "features": attributes + 3}[kind]
+    return NetworkRecord(widths=(16, 32, 64, 96), depth=1, embed=64, outputs=outputs)
+
+
+def pose_loss(predicted: Tensor, pose_deg: Tensor) -> Tensor:
+    """Smooth L1 between N×3 outputs in units of 15° and angles in degrees."""
+    return F.smooth_l1_loss(predicted, pose_deg / POSE_UNIT_DEG, beta=0.1)
+
+
+def arcface_loss(arcface: ArcFaceLoss, vectors: Tensor, batch: Batch) -> Tensor:
+    """ArcFace with the margin of this point of training."""
+    arcface.margin = float(torch.deg2rad(torch.tensor(MARGIN_DEG))) * min(1.0, batch.done / MARGIN_RAMP)
+    loss: Tensor = arcface(vectors, batch.subjects)
+    return loss
+
+
+def _arcface(subjects: int, size: int) -> ArcFaceLoss:
+    return ArcFaceLoss(num_classes=subjects, embedding_size=size, margin=MARGIN_DEG, scale=ARCFACE_SCALE)

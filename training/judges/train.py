@@ -1,0 +1,193 @@
+"""`judges`: trains every judge on its pool, scores it on held-out subjects, writes the payload."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from safetensors.torch import save as tensor_bytes
+
+from data.render import ATTRIBUTES, REGIONS
+from training.judges.card import card_text
+from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig, PoolName
+from training.judges.images import read_judge_images, subject_range
+from training.judges.learning import learn
+from training.judges.loading import MANIFEST, JudgeRecord, JudgesManifest, build_judge
+from training.judges.networks import JUDGE_SIZE_PX
+from training.judges.objectives import network_for
+from training.judges.pools import Pool, pool_of
+from training.judges.scores import colour_histogram_rank1, scores_of
+from training.progress import Progress, ProgressFn
+
+REPORT_EVERY_S = 1.0
+
+
+@dataclass(frozen=True)
+class TrainedJudges:
+    """What `train_judges` wrote: judge → sha256 of its weights, judge → held-out scores."""
+
+    digests: dict[str, str]
+    scores: dict[str, dict[str, float]]
+
+
+def train_judges(
+    judge_images_dir: Path,
+    out: Path,
+    config: JudgeTrainingConfig,
+    progress: ProgressFn | None = None,
+    workdir: Path | None = None,
+) -> TrainedJudges:
+    """Train all judges and write the payload of `judges`: <name>.safetensors and judges.json.
+
+    `workdir` keeps the pools' pixels and each finished judge, so that an interrupted run goes on from there.
+    Raises UserError when judge_images is missing or was written with another renderer.
+    """
+    run = _Run(judge_images_dir, config, workdir or out.parent / f"{out.name}.work", progress)
+    out.mkdir(parents=True, exist_ok=True)
+    records: dict[str, JudgeRecord] = {}
+    for spec in JUDGES:
+        weights = run.weights(spec)
+        records[spec.name] = run.record(spec, weights)
+        (out / records[spec.name].file).write_bytes(weights)
+    manifest = run.manifest(records)
+    (out / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
+    return TrainedJudges(
+        digests={name: record.sha256 for name, record in records.items()},
+        scores={name: record.scores for name, record in records.items()},
+    )
+
+
+class _Run:
+    """One training of the whole set: its data, its working directory, its progress."""
+
+    def __init__(
+        self, judge_images_dir: Path, config: JudgeTrainingConfig, workdir: Path, progress: ProgressFn | None
+    ) -> None:
+        rows, dataset = read_judge_images(judge_images_dir)
+        self.rows: pa.Table = rows
+        self.dataset: dict[str, Any] = dataset
+        self.images_config = JudgeImagesConfig.model_validate(dataset["config"])
+        self.config = config
+        self.workdir = workdir
+        self.report = _Reporter(progress, sum(config.iterations(spec.kind) for spec in JUDGES) * config.batch_size)
+        self._held_out: Pool | None = None
+
+    def pool(self, name: PoolName) -> Pool:
+        """A pool's faces; rendered at most once per working directory."""
+        key = _digest({"dataset": self.dataset["dataset_digest"], "renderer": self.dataset["renderer_digest"]})
+        folder = self.workdir / "pools" / f"{name}-{key[:16]}"
+
+        def rendering(done: int, total: int) -> None:
+            self.report(0, f"rendering {name} subjects: {done}/{total}", {})
+
+        return pool_of(name, self.rows, self.images_config.render_size_px, folder, rendering)
+
+    def held_out(self) -> Pool:
+        """The faces of the scores."""
+        if self._held_out is None:
+            self._held_out = self.pool("held_out")
+        return self._held_out
+
+    def weights(self, spec: JudgeSpec) -> bytes:
+        """A judge's weights file: from an earlier run of the same configuration, or trained now."""
+        path = self.workdir / "weights" / f"{spec.name}-{self._key(spec)[:16]}.safetensors"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(".partial")
+            partial.write_bytes(self._train(spec))
+            partial.replace(path)
+        self.report.finished(self.config.iterations(spec.kind) * self.config.batch_size)
+        return path.read_bytes()
+
+    def record(self, spec: JudgeSpec, weights: bytes) -> JudgeRecord:
+        """The judge's entry of judges.json, with the scores of the weights as stored."""
+        record = JudgeRecord(
+            kind=spec.kind,
+            role=spec.role,
+            file=f"{spec.name}.safetensors",
+            sha256=hashlib.sha256(weights).hexdigest(),
+            network=network_for(spec.kind, len(ATTRIBUTES), len(REGIONS)),
+            training_subjects=subject_range(spec.pool, self.images_config),
+            held_out_subjects=subject_range("held_out", self.images_config),
+        )
+        judge = build_judge(spec.name, record, weights, tuple(ATTRIBUTES), tuple(REGIONS))
+        return record.model_copy(update={"scores": scores_of(judge, self.held_out())})
+
+    def manifest(self, records: dict[str, JudgeRecord]) -> JudgesManifest:
+        """judges.json."""
+        histogram = colour_histogram_rank1(self.held_out().images, self.held_out().subjects)
+        return JudgesManifest(
+            format=1,
+            size_px=JUDGE_SIZE_PX,
+            attributes=tuple(ATTRIBUTES),
+            regions=tuple(REGIONS),
+            renderer_digest=self.dataset["renderer_digest"],
+            dataset_digest=self.dataset["dataset_digest"],
+            config={"judge_images": self.images_config.model_dump(), "judges": self.config.model_dump()},
+            judges=records,
+            colour_histogram_rank1=histogram,
+            card=card_text(records, self.images_config, self.config, histogram),
+        )
+
+    def _train(self, spec: JudgeSpec) -> bytes:
+        network = network_for(spec.kind, len(ATTRIBUTES), len(REGIONS))
+        batch = self.config.batch_size
+
+        def learning(iteration: int, loss: float) -> None:
+            self.report(iteration * batch, f"training {spec.name}", {"loss": loss})
+
+        state = learn(spec, network, self.pool(spec.pool), self.config, learning)
+        return tensor_bytes(dict(sorted(state.items())))
+
+    def _key(self, spec: JudgeSpec) -> str:
+        """What a judge's weights depend on."""
+        return _digest(
+            {
+                "dataset": self.dataset["dataset_digest"],
+                "renderer": self.dataset["renderer_digest"],
+                "judge": spec.name,
+                "network": network_for(spec.kind, len(ATTRIBUTES), len(REGIONS)).model_dump(),
+                "iterations": self.config.iterations(spec.kind),
+                "batch_size": self.config.batch_size,
+                "learning_rate": self.config.learning_rate,
+                "weight_decay": self.config.weight_decay,
+                "seed": self.config.seed,
+                "threads": torch.get_num_threads(),
+            }
+        )
+
+
+class _Reporter:
+    """Adds up the judges' progress into one count of images, at most one report per second."""
+
+    def __init__(self, progress: ProgressFn | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._before = 0
+        self._began = self._last = time.monotonic()
+        self._trained = 0
+
+    def __call__(self, images: int, note: str, metrics: dict[str, float]) -> None:
+        now = time.monotonic()
+        if self._progress is None or now - self._last < REPORT_EVERY_S:
+            return
+        self._last = now
+        rate = (self._trained + images) / max(now - self._began, 1e-9)
+        step = self._before + images
+        left = (self._total - step) / rate if rate else float("inf")
+        self._progress(Progress(step, self._total, "images", rate, left, note, metrics))
+
+    def finished(self, images: int) -> None:
+        """A judge is done, trained now or found."""
+        self._before += images
+        self._trained += images
+
+
+def _digest(value: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
