@@ -89,7 +89,7 @@ def template_of(images_dir: Path, manifest: pd.DataFrame, config: AlignmentConfi
     image, landmarks = _reference(images_dir, manifest, config.reference)
     height, width = image.shape[:2]
     side = min(width, height)
-    eyes = (landmarks[:2].astype(np.float64) - [(width - side) / 2, (height - side) / 2]) / side
+    eyes = (landmarks[:2].astype(np.float64) + 0.5 - [(width - side) / 2, (height - side) / 2]) / side
     (left_x, left_y), (right_x, right_y) = np.round(eyes, 6).tolist()
     return Template((left_x, left_y), (right_x, right_y))
 

@@ -1,6 +1,7 @@
 """Faces to a common place: a similarity transform that moves both eyes to preset positions.
 
-Coordinates are continuous, x to the right and y down: pixel i covers [i, i + 1) and its centre is i + 0.5.
+Coordinates are pixels, x to the right and y down; a pixel's centre is at a whole number, as OpenCV, dlib and the
+renderer count. The image so reaches from -0.5 to its size - 0.5.
 A transform is a 2×3 float64 matrix from source to crop coordinates. Source: US 2024/0193822 A1, alignment of the sets.
 """
 
@@ -41,7 +42,7 @@ class Template:
 
     def points_px(self, size_px: int) -> NDArray[np.float64]:
         """Eye positions in a crop of `size_px`, 2×2: (left, right) × (x, y)."""
-        return np.array([self.left_eye, self.right_eye], np.float64) * size_px
+        return np.array([self.left_eye, self.right_eye], np.float64) * size_px - 0.5
 
 
 def similarity(landmarks: Landmarks, template: Template, size_px: int) -> Transform:
@@ -84,7 +85,7 @@ def align(image: Pixels, transform: Transform, size_px: int, fill: Fill = "edge"
     image, transform = _shrunk(image, transform)
     fold = _fold(scale_of(transform))
     method = cv2.INTER_LINEAR if fold > 1 else cv2.INTER_CUBIC
-    crop = _warp(image, transform * fold, (size_px * fold, size_px * fold), method, fill)
+    crop = _warp(image, _denser(transform, fold), (size_px * fold, size_px * fold), method, fill)
     return _box(crop, size_px) if fold > 1 else crop
 
 
@@ -96,7 +97,7 @@ def align_labels(labels: Pixels, transform: Transform, size_px: int, fill: Fill 
     fold = 2 * _fold(scale_of(transform)) + 1  # odd, so that one sample lies on the centre and ties are rare
     side = size_px * fold
     filled: Fill = (0, 0, 0) if isinstance(fill, tuple) else fill
-    dense = _warp(labels, transform * fold, (side, side), cv2.INTER_NEAREST, filled)
+    dense = _warp(labels, _denser(transform, fold), (side, side), cv2.INTER_NEAREST, filled)
     classes = np.unique(dense)
     counts = [_box((dense == label).astype(np.float32), size_px) for label in classes]
     return np.asarray(classes[np.argmax(np.stack(counts), axis=0)], np.uint8)
@@ -138,8 +139,8 @@ def _blend(photo: Pixels, crop: NDArray[np.float32], transform: Transform, feath
 
 def _box_in_photo(photo: Pixels, transform: Transform, size_px: int) -> tuple[int, int, int, int]:
     """x0, y0, x1, y1 of the part of the photo that the crop can touch."""
-    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64)
-    placed = transform_points(corners, invert(transform))
+    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64) - 0.5
+    placed = transform_points(corners, invert(transform)) + 0.5
     low = np.clip(np.floor(placed.min(axis=0)), 0, None).astype(int)
     high = np.minimum(np.ceil(placed.max(axis=0)), [photo.shape[1], photo.shape[0]]).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
@@ -167,8 +168,14 @@ def _shrunk(image: Pixels, transform: Transform) -> tuple[Pixels, Transform]:
     if factor < 2:
         return image, transform
     small = cv2.resize(image, (small_width, small_height), interpolation=cv2.INTER_AREA)
-    grow = np.array([width / small_width, height / small_height, 1.0])
-    return np.asarray(small, np.uint8), transform * grow
+    grow = np.array([width / small_width, height / small_height])
+    shift = transform[:, :2] @ (0.5 * grow - 0.5) + transform[:, 2]  # both grids begin at the same outer edge, -0.5
+    return np.asarray(small, np.uint8), np.column_stack([transform[:, :2] * grow, shift])
+
+
+def _denser(transform: Transform, fold: int) -> Transform:
+    """The transform into a crop of `fold` times the resolution, its outer edge at -0.5 as before."""
+    return transform * fold + np.array([[0, 0, 1], [0, 0, 1]], np.float64) * (fold - 1) / 2
 
 
 def _box(dense: NDArray[T], size_px: int) -> NDArray[T]:
@@ -176,14 +183,10 @@ def _box(dense: NDArray[T], size_px: int) -> NDArray[T]:
     return np.asarray(cv2.resize(dense, (size_px, size_px), interpolation=cv2.INTER_AREA), dense.dtype)
 
 
-def _warp(
-    image: NDArray[T], transform: Transform, size: tuple[int, int], method: int, fill: Fill
-) -> NDArray[T]:
-    """`image` through `transform` into (width, height); OpenCV counts from pixel centres, so half a pixel moves."""
-    centred = transform.copy()
-    centred[:, 2] += 0.5 * transform[:, :2].sum(axis=1) - 0.5
+def _warp(image: NDArray[T], transform: Transform, size: tuple[int, int], method: int, fill: Fill) -> NDArray[T]:
+    """`image` through `transform` into (width, height)."""
     borders = {"edge": cv2.BORDER_REPLICATE, "reflect": cv2.BORDER_REFLECT_101}
     border = cv2.BORDER_CONSTANT if isinstance(fill, tuple) else borders[fill]
     value = fill if isinstance(fill, tuple) else (0, 0, 0)
-    warped = cv2.warpAffine(image, centred, size, flags=method, borderMode=border, borderValue=value)
+    warped = cv2.warpAffine(image, transform, size, flags=method, borderMode=border, borderValue=value)
     return np.asarray(warped, image.dtype)

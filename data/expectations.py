@@ -101,7 +101,7 @@ def _inside(points: NDArray[np.float64], width: NDArray[Any], height: NDArray[An
     """Whether eyes and nose lie in the image; an unknown landmark cannot be wrong, and a crop may cut the mouth."""
     inner = points[:, :3]
     size = np.stack([width, height], axis=1)[:, None, :]
-    outside = (inner < 0) | (inner > size)  # false for NaN
+    outside = (inner < -0.5) | (inner > size - 0.5)  # false for NaN
     return np.asarray(~outside.any(axis=(1, 2)))
 
 

@@ -69,7 +69,7 @@ class DlibDetector:
         x0, y0, x1, y1 = (edge * shrink for edge in edges)
         rectangle = self._rectangle(round(x0), round(y0), round(x1) - 1, round(y1) - 1)
         parts = self._predict(image, rectangle).parts()
-        points = np.array([(part.x, part.y) for part in parts], np.float32) + 0.5  # pixel centres, as data.alignment
+        points = np.array([(part.x, part.y) for part in parts], np.float32)
         # dlib's order: the corners of the eye on the image's right, of that on its left, then the nose's base.
         left, right, nose = points[2:4].mean(axis=0), points[0:2].mean(axis=0), points[4]
         unknown = np.full(2, np.nan, np.float32)

@@ -22,9 +22,7 @@ def success_metric(
     return mean_metric(protocol, seen, subjects, judge, bootstrap)
 
 
-def probability_metric(
-    probabilities: ArrayLike, subjects: Sequence[str], judge: Judge, bootstrap: Bootstrap
-) -> Metric:
+def probability_metric(probabilities: ArrayLike, subjects: Sequence[str], judge: Judge, bootstrap: Bootstrap) -> Metric:
     """Return the mean probability of the attribute over N outputs."""
     protocol = Protocol("attribute_probability", "share", "mean probability of the attribute", True)
     return mean_metric(protocol, probabilities, subjects, judge, bootstrap)

@@ -28,7 +28,8 @@ def absolute_error(a: Images, b: Images, mask: NDArray[np.bool_] | None = None) 
     inside = np.ones(a.shape[:3], dtype=bool) if mask is None else mask
     area = inside.sum(axis=(1, 2)) * float(a.shape[3])
     total = (change * inside).sum(axis=(1, 2))
-    return np.divide(total, area, out=np.full_like(total, np.nan), where=area > 0)
+    means: NDArray[np.float64] = np.divide(total, area, out=np.full_like(total, np.nan), where=area > 0)
+    return means
 
 
 def counterfactual_metrics(

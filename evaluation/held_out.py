@@ -101,11 +101,11 @@ def _rendered(rows: pd.DataFrame) -> bool:
 def _truth(rows: pd.DataFrame, attribute: str) -> tuple[Images, Masks]:
     """True counterfactuals, and what lies outside the region of input and counterfactual, dilated by one pixel."""
     images, changed = [], []
-    for row in rows.itertuples():
-        scene, transform = Scene.from_json(str(row.scene)), np.asarray(row.transform, np.float64).reshape(2, 3)
-        pair = render([scene, with_attribute(scene, attribute, True)], int(row.parent_width))
-        images.append(align(pair.images[1], transform, int(row.width)))
-        changed.append(_regions(pair.regions, attribute, transform, int(row.width)).any(axis=0))
+    for row in rows.to_dict("records"):
+        scene, transform = Scene.from_json(row["scene"]), np.asarray(row["transform"], np.float64).reshape(2, 3)
+        pair = render([scene, with_attribute(scene, attribute, True)], row["parent_width"])
+        images.append(align(pair.images[1], transform, row["width"]))
+        changed.append(_regions(pair.regions, attribute, transform, row["width"]).any(axis=0))
     return np.stack(images), ~dilate(np.stack(changed), 1)
 
 

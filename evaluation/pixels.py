@@ -33,9 +33,7 @@ def batches(count: int, size: int) -> Iterator[slice]:
 
 
 @torch.inference_mode()
-def apply_in_batches(
-    function: ImageFunction, images: Images, batch_size: int, device: torch.device = CPU
-) -> Images:
+def apply_in_batches(function: ImageFunction, images: Images, batch_size: int, device: torch.device = CPU) -> Images:
     """Return what `function` (N×3×H×W in [-1, 1] → the same) makes of N×H×W×3 uint8 images, as uint8.
 
     Raises ValueError when the function changes the shape.

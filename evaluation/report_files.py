@@ -1,4 +1,4 @@
-"""Reports as files: metrics.json, per_image.parquet, report.html (self-contained), sheet.png; same report, same bytes."""
+"""Reports as files: metrics.json, per_image.parquet, report.html, sheet.png. Same report, same bytes."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ LABELS: Mapping[str, str] = {
     "mae_counterfactual": "Mean error against the truth",
     "mae_counterfactual_inside": "Mean error inside the region",
 }
+
+
+HEADLINE = ("attribute_success", "identity_cosine", "psnr_outside")
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def per_image_table(report: AttributeReport) -> pa.Table:
 def attribute_page(report: AttributeReport) -> Page:
     """Return the page of an attribute editor's report."""
     held_out = report.held_out
-    facts = {
+    facts = {LABELS[name]: report.rows[0].metric(name).text for name in HEADLINE} | {
         "Held-out images": str(len(held_out)),
         "Subjects": str(len(set(held_out.subjects))),
         "Reference images": str(len(held_out.reference.images)),

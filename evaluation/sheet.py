@@ -59,7 +59,7 @@ def grid(images: Images, columns: int, *, cell_px: int = 0, style: SheetStyle = 
 def error_image(a: Images, b: Images, gain: float = 4.0) -> Images:
     """Return the absolute difference of two uint8 image sets of one shape, times `gain`, clipped."""
     change = np.abs(a.astype(np.int16) - b.astype(np.int16)).astype(np.float32)
-    return np.clip(change * gain, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(change * gain, 0, 255), dtype=np.uint8)
 
 
 def mask_image(masks: NDArray[np.floating] | NDArray[np.bool_]) -> Images:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
-from data.errors import UserError
 from rich.console import Console
 
+from data.errors import UserError
 from orchestration import telemetry
 
 telemetry.silence()
@@ -108,7 +108,9 @@ def edit(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A photo or a folder of photos.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The edited photo, or a folder.")],
     attribute: Annotated[str, typer.Option(help="What to give the face.")],
-    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="Write input and edit beside each other.")] = False,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Write input and edit beside each other.")
+    ] = False,
     strength: Annotated[float, typer.Option(min=0.0, max=1.5, help="0 leaves the photo, 1 is the editor's own.")] = 1.0,
     aligned: Annotated[bool, typer.Option("--aligned", help="The photos are aligned crops already.")] = False,
 ) -> None:
@@ -132,7 +134,9 @@ def doctor() -> None:
 
 @app.command("dvc-yaml")
 @_for_people
-def dvc_yaml(check: Annotated[bool, typer.Option("--check", help="Only say whether it is out of date.")] = False) -> None:
+def dvc_yaml(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is out of date.")] = False,
+) -> None:
     """Write dvc.yaml from the asset graph."""
     from orchestration.dvc_yaml import check as check_file
     from orchestration.dvc_yaml import write as write_file

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from data.errors import UserError
-from training.interruption import Interrupted
 
+from data.errors import UserError
 from orchestration.code_versions import version_of
 from orchestration.devices import Lease, lease_device
 from orchestration.graph import GRAPH, AssetId, AssetNode, node
@@ -31,6 +30,7 @@ from orchestration.store.staging import remove, staging_dir
 from orchestration.tracking import TrackedRun, open_tracker
 from orchestration.worker import ALWAYS_VARIABLE, STATUS_DIR_VARIABLE
 from orchestration.workspace import Workspace
+from training.interruption import Interrupted
 
 Build = Callable[[Step], Outcome]
 FACTS_FILE, CHECKS_FILE = "facts.json", "checks.json"
@@ -206,7 +206,11 @@ def _after_publish(
 
 
 def _result(
-    attempt: _Attempt, entry: LedgerEntry, facts: Mapping[str, Any], outcome: Outcome | None = None, reused: bool = False
+    attempt: _Attempt,
+    entry: LedgerEntry,
+    facts: Mapping[str, Any],
+    outcome: Outcome | None = None,
+    reused: bool = False,
 ) -> dg.MaterializeResult[Any]:
     checks = outcome.checks if outcome else ()
     documents = _read(attempt.evidence / CHECKS_FILE)

@@ -133,7 +133,7 @@ _NODES = (
         kinds=("parquet",),
         owner="team:data",
         code=("data.attribute_set",),
-        params=("attribute_images", "attributes.{partition}.images"),
+        params=("attribute_images", "attributes.{partition}.attribute_images"),
         partition="attribute",
         seeded=False,
     ),

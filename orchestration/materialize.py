@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from data.errors import UserError
 from rich.console import Console
 
+from data.errors import UserError
 from orchestration.code_versions import version_of
 from orchestration.graph import node
 from orchestration.progress import read_statuses

@@ -8,9 +8,9 @@ import sys
 import time
 from pathlib import Path
 
-from data.errors import UserError
 from rich.console import Console
 
+from data.errors import UserError
 from orchestration.workspace import Workspace
 
 POLL_S = 0.5
@@ -39,7 +39,15 @@ def serve(ws: Workspace, host: str, dagster_port: int, mlflow_port: int, console
 
 def _commands(ws: Workspace, host: str, dagster_port: int, mlflow_port: int) -> dict[str, list[str]]:
     scripts = Path(sys.executable).parent
-    dagster = [str(scripts / "dagster-webserver"), "-m", "orchestration.definitions", "-h", host, "-p", str(dagster_port)]
+    dagster = [
+        str(scripts / "dagster-webserver"),
+        "-m",
+        "orchestration.definitions",
+        "-h",
+        host,
+        "-p",
+        str(dagster_port),
+    ]
     mlflow = [str(scripts / "mlflow"), "server", "--host", host, "--port", str(mlflow_port)]
     mlflow += ["--backend-store-uri", ws.mlflow_uri, "--default-artifact-root", ws.mlflow_artifacts.as_uri()]
     return {"dagster": dagster, "mlflow": mlflow}

@@ -13,7 +13,8 @@ import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
 from data.errors import UserError
-from orchestration.sections import OVERRIDABLE, Params, Section, overridden
+from orchestration.fields import Section
+from orchestration.sections import OVERRIDABLE, Params, overridden
 
 __all__ = ["Params", "load_params", "parse_params", "resolve", "section_digest"]
 

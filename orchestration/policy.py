@@ -10,8 +10,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from data.errors import UserError
+from orchestration.fields import Section, Slug
 from orchestration.results import Bar
-from orchestration.sections import Section, Slug
 
 
 class Requirement(Section):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+
 from training.progress import Progress
 
 WRITE_EVERY_S = 0.25

@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.errors import UserError
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.live import Live
 
+from data.errors import UserError
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
 from orchestration.plan import PlanItem, plan
 from orchestration.progress import StepStatus, read_statuses, status_table
@@ -116,7 +116,12 @@ def exclusive(ws: Workspace, console: Console) -> Iterator[None]:
 
 
 def _execute(
-    ws: Workspace, todo: list[AssetId], order: list[AssetId], reused: dict[str, StepStatus], console: Console, always: bool
+    ws: Workspace,
+    todo: list[AssetId],
+    order: list[AssetId],
+    reused: dict[str, StepStatus],
+    console: Console,
+    always: bool,
 ) -> tuple[int, dict[str, StepStatus]]:
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     folder = ws.state / "runs" / name
@@ -186,7 +191,9 @@ class _Display:
             return
         for asset, status in statuses.items():
             if self._seen.get(asset) != status.state and status.state != "reused":
-                self.console.print(f"{time.strftime('%H:%M:%S')} {asset}: {status.state} {status.note}", highlight=False)
+                self.console.print(
+                    f"{time.strftime('%H:%M:%S')} {asset}: {status.state} {status.note}", highlight=False
+                )
             self._seen[asset] = status.state
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -100,8 +101,9 @@ class Module:
         return [name for names in self._imported(self.tree).values() for name in names]
 
     def function_digest(self, function: str) -> str:
-        """Fingerprint of a function and of everything at its module's top level that it uses."""
-        return hashlib.sha256("".join(_digest(part) for part in self._used(function)).encode()).hexdigest()
+        """Fingerprint of a function, its decorators aside, and of all at its module's top level that it uses."""
+        parts = (_undecorated(part) if _defined(part) == [function] else part for part in self._used(function))
+        return hashlib.sha256("".join(map(_digest, parts)).encode()).hexdigest()
 
     def function_imports(self, function: str) -> list[str]:
         """Modules that the function, or what it uses in its own module, imports."""
@@ -112,7 +114,7 @@ class Module:
         inside = [name for part in parts for names_ in self._imported(part).values() for name in names_]
         return inside + [name for bound, found in at_top.items() if bound in names for name in found]
 
-    def _used(self, function: str) -> list[ast.AST]:
+    def _used(self, function: str) -> list[ast.stmt]:
         """The function and the top-level definitions that it leads to, in order of the file."""
         definitions = {name: node for node in self.tree.body for name in _defined(node)}
         if function not in definitions:
@@ -164,6 +166,14 @@ def _is_for_checkers(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and any(
         getattr(part, "id", getattr(part, "attr", "")) == "TYPE_CHECKING" for part in ast.walk(node.test)
     )
+
+
+def _undecorated(node: ast.stmt) -> ast.stmt:
+    """What decorates an asset function tells Dagster how to show it, not what it makes."""
+    bare = copy.copy(node)
+    if isinstance(bare, ast.FunctionDef | ast.AsyncFunctionDef):
+        bare.decorator_list = []
+    return bare
 
 
 def _defined(node: ast.stmt) -> list[str]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from training.progress import Progress, ProgressFn
 
+from data.counting import CountFn
 from orchestration.devices import Lease
 from orchestration.graph import GRAPH, AssetId
 from orchestration.params import Params
 from orchestration.tracking import TrackedRun
 from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE
 from orchestration.workspace import Workspace
+from training.progress import Progress, ProgressFn
 
 METRIC_EVERY_STEPS = 50
 
@@ -82,6 +85,27 @@ class Step:
         """Whether `editloom run` was interrupted, or has died: then save and leave."""
         folder = os.environ.get(STATUS_DIR_VARIABLE)
         return folder is not None and (Path(folder).parent / STOP_FILE).exists()
+
+    @property
+    def seed(self) -> int:
+        """This asset's own seed, drawn from the root seed and its id, so that no two assets share their draws."""
+        digest = hashlib.sha256(f"editloom.seed/{self.params.seed}/{self.id}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") >> 1
+
+    @property
+    def lightning_accelerator(self) -> str:
+        """Lightning's name for the leased device."""
+        return "gpu" if self.lease.accelerator == "cuda" else "cpu"
+
+    def counted(self, unit: str) -> CountFn:
+        """Progress for rooms that only count: a function of (done, total)."""
+        started = time.monotonic()
+
+        def report(done: int, total: int) -> None:
+            rate = done / max(time.monotonic() - started, 1e-6)
+            self.report(Progress(done, total, unit, rate, (total - done) / max(rate, 1e-6)))
+
+        return report
 
     def picture(self, key: str, image: np.ndarray[Any, Any], step: int) -> None:
         """Log a stepped image grid (H×W×3 uint8)."""

@@ -9,7 +9,7 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3  # malloc.h of gli
 def keep_freed_memory() -> bool:
     """Keep freed activations in the process instead of returning their pages to the kernel after every operation.
 
-    By default glibc maps every tensor above 128 kB anew, and the page faults cost as much as the arithmetic: element-wise
+    By default glibc maps large tensors anew each time, and the page faults cost as much as the arithmetic: element-wise
     operations on 6 MB run eight times faster this way. Returns whether the allocator took the settings (glibc only).
     """
     if not sys.platform.startswith("linux"):

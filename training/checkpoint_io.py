@@ -75,7 +75,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
                 state = (file.metadata() or {}).get(_STATE)
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         except (SafetensorError, FileNotFoundError) as error:
-            raise UserError(f"{path}: not a readable checkpoint ({error}).", "Delete it to go on without it.") from error
+            raise UserError(f"{path}: no readable checkpoint ({error}).", "Delete it to go on without it.") from error
         if state is None:
             raise UserError(f"{path}: holds weights but no training state.", "Give a checkpoint written by training.")
         decoded: dict[str, Any] = decode_state(json.loads(state), tensors)

@@ -75,7 +75,9 @@ class FusedBatch:
 def check_coefficient(a: float) -> None:
     """Raise UserError for a fusion coefficient outside [0, 1]; warn where it weakens the edit (a ≥ 0.5)."""
     if not 0 <= a <= 1:
-        raise UserError(f"the fusion coefficient a is {a}, expected a number in [0, 1].", "Values within [0, 0.3] work.")
+        raise UserError(
+            f"the fusion coefficient a is {a}, expected a number in [0, 1].", "Values within [0, 0.3] work."
+        )
     if a >= WARN_FROM:
         warnings.warn(f"fusion coefficient a = {a}: the original outweighs the feature network", stacklevel=2)
 

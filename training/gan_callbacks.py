@@ -25,7 +25,7 @@ REPORT_EVERY_S = 2.0
 
 
 class Checkpoints(Callback):
-    """The module's true state, at intervals and at the end, through Lightning's checkpoint plugin; the last two stay."""
+    """The module's true state at intervals and at the end, through Lightning's checkpoint plugin; the last two stay."""
 
     def __init__(self, directory: Path, every_s: float, identity: str) -> None:
         self.directory, self.every_s, self.identity = directory, every_s, identity
@@ -62,7 +62,7 @@ class Checkpoints(Callback):
 
 
 class Snapshots(Callback):
-    """The averaged generator every `snapshot_kimg` and at the end, in a file, and shown to whoever scores or draws it."""
+    """The averaged generator every `snapshot_kimg` and at the end: in a file, and to whoever scores or draws it."""
 
     def __init__(self, directory: Path, on_snapshot: SnapshotFn | None) -> None:
         self.directory, self.on_snapshot = directory, on_snapshot

@@ -19,5 +19,3 @@ def r1_penalty(real_logits: Tensor, real_images: Tensor) -> Tensor:
     """E[|∇D(x)|²], to be weighted by γ/2 (arXiv 1801.04406, eq. 9); `real_images` must require gradients."""
     (gradient,) = torch.autograd.grad(real_logits.sum(), real_images, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean()
-
-

@@ -71,7 +71,7 @@ class GanModule(lightning.LightningModule):
         if self.config.augment != "none":
             count = self.config.batch_size
             draws = draw_augmentation(self.config.seed, iteration, count, images.shape[2], self.ada_p)
-            images = torch.cat([augment(part, draws) for part in images.split(count)])
+            images = torch.cat([augment(part, draws) for part in images.chunk(len(images) // count)])
         logits: Tensor = self.d(images, dtype)
         return logits
 

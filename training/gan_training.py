@@ -65,8 +65,8 @@ def train_gan(
 
     images: N×H×W×3 uint8 RGB, an array or a memory map. `accelerator` is Lightning's name (cpu, gpu, auto). `workdir`
     holds `checkpoints/` (the last two) and `snapshots/`. With `freeze_mapping` (the feature network, METHODS A3) G
-    starts from the average, whose mapping it then shares. SIGTERM, SIGINT or `stop()` end it after the iteration, with a
-    checkpoint. `on_snapshot(kimg, generator)` may run a second time for a snapshot after a resumption.
+    starts from the average, whose mapping it then shares. SIGTERM, SIGINT or `stop()` end it after the iteration,
+    with a checkpoint. `on_snapshot(kimg, generator)` may run a second time for a snapshot after a resumption.
     Raises UserError where images and networks do not fit, or `workdir` holds another training.
     """
     _check_images(images)
@@ -76,7 +76,8 @@ def train_gan(
     _check_size(weights.generator_config, images)
     with _threads(config.threads):
         module = GanModule(config, weights, freeze_mapping)
-        checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, _identity(module, weights, images))
+        identity = _identity(module, weights, images)
+        checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, identity)
         checkpoints.restore_latest(module)
         callbacks = [Snapshots(workdir / "snapshots", on_snapshot), Reports(progress), checkpoints, CleanStop(stop)]
         _fit(module, images, accelerator, callbacks)
@@ -90,9 +91,7 @@ def load_snapshot(snapshot: Snapshot, config: GeneratorConfig) -> Generator:
     return network.eval().requires_grad_(False)
 
 
-def _fit(
-    module: GanModule, images: NDArray[np.uint8], accelerator: str, callbacks: list[lightning.Callback]
-) -> None:
+def _fit(module: GanModule, images: NDArray[np.uint8], accelerator: str, callbacks: list[lightning.Callback]) -> None:
     batches = GanBatches(module.config, module.shapes[0], images, first=module.iteration)
     if not len(batches):
         return
@@ -114,12 +113,15 @@ def _fit(
 
 
 def _result(module: GanModule, workdir: Path) -> GanResult:
-    config = module.config
-    kimg_of = config.batch_size / 1000
-    snapshots = tuple(Snapshot(i * kimg_of, path) for i, path in snapshot_files(workdir / "snapshots", module.iteration))
-    finished = module.iteration >= config.iterations
+    kimg_each = module.config.batch_size / 1000
+    files = snapshot_files(workdir / "snapshots", module.iteration)
     return GanResult(
-        module.weights(), module.iteration, module.iteration * kimg_of, finished, module.ada_p, snapshots
+        weights=module.weights(),
+        iterations=module.iteration,
+        kimg=module.iteration * kimg_each,
+        finished=module.iteration >= module.config.iterations,
+        ada_p=module.ada_p,
+        snapshots=tuple(Snapshot(iteration * kimg_each, path) for iteration, path in files),
     )
 
 
@@ -140,9 +142,10 @@ def _check_images(images: NDArray[np.uint8]) -> None:
 
 
 def _check_size(config: GeneratorConfig, images: NDArray[np.uint8]) -> None:
-    if images.shape[1:3] != (config.size_px, config.size_px):
+    size_px = config.size_px
+    if images.shape[1:3] != (size_px, size_px):
         raise UserError(
-            f"The images are {images.shape[2]}×{images.shape[1]} px, the network draws {config.size_px}×{config.size_px}.",
+            f"The images are {images.shape[2]}×{images.shape[1]} px, the network draws {size_px}×{size_px} px.",
             "Align the images at the network's size, or start from a network of theirs.",
         )
 
@@ -152,10 +155,10 @@ def _identity(module: GanModule, weights: GanWeights, images: NDArray[np.uint8])
     digest = hashlib.sha256(module.config.model_dump_json(exclude=_RUNTIME_FIELDS).encode())
     digest.update(f"{_shapes(weights)!r} {module.freeze_mapping} {images.shape}".encode())
     for first in range(0, len(images), 4096):
-        digest.update(np.ascontiguousarray(images[first : first + 4096]))
+        digest.update(images[first : first + 4096].tobytes())
     for state in (weights.generator, weights.generator_ema, weights.discriminator):
         for name in sorted(state):
-            digest.update(state[name].contiguous().numpy())
+            digest.update(state[name].numpy().tobytes())
     return digest.hexdigest()
 
 

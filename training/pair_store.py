@@ -109,7 +109,9 @@ def load_pairs(directory: Path) -> PairArrays:
         raise UserError(f"{directory / INDEX} is missing.", "Build the pairs first: editloom run --select edit_pairs")
     index = pq.read_table(directory / INDEX).to_pylist()
     if not index:
-        raise UserError(f"{directory / INDEX} lists no pair.", "Raise edit_pairs.count or lower edit_pairs.min_probability.")
+        raise UserError(
+            f"{directory / INDEX} lists no pair.", "Raise edit_pairs.count or lower edit_pairs.min_probability."
+        )
     triples = [_read_triple(directory, row) for row in index]
     originals, targets, masks = (np.stack([triple[part] for triple in triples]) for part in range(3))
     return PairArrays(originals, targets, np.ascontiguousarray(masks[..., 0]))

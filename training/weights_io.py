@@ -15,7 +15,8 @@ from training.stylegan2 import Discriminator, DiscriminatorConfig, Generator, Ge
 
 StateDict = dict[str, Tensor]
 NETWORK_FILE = "network.json"
-EMA_FILE, RAW_FILE, DISCRIMINATOR_FILE = "generator.safetensors", "generator_raw.safetensors", "discriminator.safetensors"
+EMA_FILE, RAW_FILE = "generator.safetensors", "generator_raw.safetensors"
+DISCRIMINATOR_FILE = "discriminator.safetensors"
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,10 @@ def _paint_eye(canvas: Canvas, head: Head, spot: Spot, side: float) -> None:
     height = half * subject.eye_aspect
     opened = -0.60 * height * arch * (1.0 - 0.18 * t)
     bottom = 0.40 * height * arch * (1.0 + 0.15 * t)
-    upper = bottom * 0.55 + (opened - bottom * 0.55) * head.scene.expression.eyes_open
+    upper = bottom + (opened - bottom) * head.scene.expression.eyes_open
     cover = part.edge(y - upper) * part.edge(bottom - y) * part.edge((1.0 - np.abs(t)) * half)
+    if head.scene.expression.eyes_open == 0.0:
+        cover = np.zeros_like(cover)
     _paint_lids(part, head, (t, y), upper, opened)
     _paint_ball(part, head, (x, y), upper, cover)
     _paint_lashes(part, head, (t, y), upper, bottom)

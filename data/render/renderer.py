@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import UserError
+from data.render.attributes import region_of
 from data.render.accessories import paint_glasses, paint_occluder
 from data.render.backdrop import paint_background, paint_body
 from data.render.beard import paint_beard
@@ -20,6 +21,7 @@ from data.render.face import nose_tip, paint_ears, paint_nose, paint_skin, paint
 from data.render.features import mouth_corners, paint_brows, paint_eyes, paint_mouth
 from data.render.hair import paint_hair_behind, paint_hair_front, paint_strands
 from data.render.head import Head, place_head, to_pixels
+from data.render.regions import REGIONS
 from data.render.scene import Scene
 from data.render.shapes import egg_field
 
@@ -75,6 +77,12 @@ def render_many(scenes: Sequence[Scene], size_px: int = 64, processes: int | Non
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         parts = list(pool.map(render, chunks, [size_px] * len(chunks)))
     return Rendered(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rendered.__dataclass_fields__))
+
+
+def changed_region(first: Rendered, second: Rendered, attribute: str) -> npt.NDArray[np.bool_]:
+    """Where an attribute may change the picture: its regions in either of two renderings. Shape N×H×W."""
+    codes = [REGIONS.index(name) for name in region_of(attribute)]
+    return np.isin(first.regions, codes) | np.isin(second.regions, codes)
 
 
 def _check_size(size_px: int) -> None:

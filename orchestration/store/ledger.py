@@ -119,4 +119,5 @@ def _rows(root: Path, condition: str, values: tuple[str, ...]) -> list[tuple[Any
 
 
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:
-    return LedgerEntry(*row[:6], body=json.loads(row[6]), signature=row[7])
+    seq, prev_hash, entry_hash, kind, subject, at, text, signature = row
+    return LedgerEntry(seq, prev_hash, entry_hash, kind, subject, at, json.loads(text), signature)

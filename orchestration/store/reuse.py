@@ -109,4 +109,3 @@ def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
             yield from _leaves(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, value
-

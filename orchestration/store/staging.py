@@ -40,9 +40,10 @@ def staging_dir(root: Path, asset_id: AssetId) -> Iterator[Path]:
 
 
 def sweep(root: Path, keep: frozenset[Path]) -> list[Path]:
-    """Remove what dead processes left in staging, except `keep`; returns what was removed."""
-    folders = [path for path in sorted((root / STAGING).glob("*")) if path.is_dir() and path not in keep]
-    return [folder for folder in folders if _sweep_one(folder)]
+    """Remove what dead processes left in staging, except `keep`; returns the directories removed."""
+    left = (root / STAGING).glob("*")
+    owners = {path.with_name(path.name.removesuffix(".lock").removesuffix(".old")) for path in left}
+    return [removed for owner in sorted(owners - keep) for removed in _sweep_one(owner)]
 
 
 def fsync_tree(folder: Path) -> None:
@@ -109,19 +110,20 @@ def _exchange(first: Path, second: Path) -> bool:
     raise OSError(number, os.strerror(number), str(first), None, str(second))
 
 
-def _sweep_one(folder: Path) -> bool:
-    lock_path = _owner_lock(Path(str(folder).removesuffix(".old")))
-    lock = FileLock(lock_path)
+def _sweep_one(folder: Path) -> list[Path]:
+    lock = FileLock(_owner_lock(folder))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return False
+        return []
     try:
-        remove(folder)
-        lock_path.unlink(missing_ok=True)
+        dead = [path for path in (folder, _old_place(folder)) if path.exists()]
+        for path in dead:
+            remove(path)
+        _owner_lock(folder).unlink(missing_ok=True)
     finally:
         lock.release()
-    return True
+    return dead
 
 
 def _owner_lock(folder: Path) -> Path:

@@ -140,4 +140,3 @@ def _flatten(params: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any
         else:
             flat.append((f"{prefix}{key}", value))
     return flat
-

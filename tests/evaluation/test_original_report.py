@@ -24,7 +24,8 @@ CONFIG = OriginalReportConfig(images=32, batch_size=16, grid_images=8, grid_colu
 
 def _generator() -> Generator:
     torch.manual_seed(0)
-    return Generator(GeneratorConfig(size_px=32, z_dim=8, w_dim=8, mapping_layers=1, channels={4: 8, 8: 8, 16: 8, 32: 8}))
+    channels = dict.fromkeys((4, 8, 16, 32), 8)
+    return Generator(GeneratorConfig(size_px=32, z_dim=8, w_dim=8, mapping_layers=1, channels=channels))
 
 
 def test_images_depend_on_their_index_and_not_on_their_batch() -> None:

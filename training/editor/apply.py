@@ -13,7 +13,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from data.errors import UserError
-from training.editor.network import SIZE_DIVISOR, EditorConfig, EditorNetwork
+from training.editor.network import SIZE_DIVISOR, EditorConfig, EditorNetwork, EditorOutput
 
 WEIGHTS, CARD = "editor.safetensors", "editor.json"
 
@@ -44,10 +44,11 @@ def edit(editor: Editor, images: Tensor, strength: float = 1.0) -> Tensor:
     """
     if images.shape[-1] % SIZE_DIVISOR or images.shape[-2] % SIZE_DIVISOR:
         raise UserError(
-            f"The editor was given {images.shape[-1]}×{images.shape[-2]} px, expected sides divisible by {SIZE_DIVISOR}.",
+            f"The image is {images.shape[-1]}×{images.shape[-2]} px, expected sides divisible by {SIZE_DIVISOR}.",
             f"Align the images to {editor.size_px}×{editor.size_px} px first.",
         )
-    edited = editor.network(images.contiguous(memory_format=torch.channels_last)).images.clamp(-1, 1)
+    output: EditorOutput = editor.network(images.contiguous(memory_format=torch.channels_last))
+    edited = output.images.clamp(-1, 1)
     changed = edited if strength == 1 else (images + strength * (edited - images)).clamp(-1, 1)
     return changed.contiguous()
 

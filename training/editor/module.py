@@ -50,7 +50,7 @@ class EditorModule(lightning.LightningModule):
         self.average.load_state_dict(network.state_dict())
         self.discriminator = PatchDiscriminator()
         for net in (self.editor, self.average, self.discriminator):
-            net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            net.to(memory_format=torch.channels_last)
         # β1 = 0.5 as in pix2pix for the adversary; the editor's main loss is a regression and takes the usual 0.9.
         self.optimizer = torch.optim.Adam(self.editor.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
         self.optimizer_d = torch.optim.Adam(

@@ -20,6 +20,7 @@ from training.editor.module import AttributeProbability, EditorModule
 from training.editor.network import SIZE_DIVISOR, EditorConfig, EditorNetwork
 from training.fitting import fit
 from training.gan_callbacks import Checkpoints, CleanStop
+from training.interruption import Interrupted
 from training.judges import JudgeSet
 from training.pair_store import PairArrays, load_pairs
 from training.progress import Progress, ProgressFn
@@ -31,9 +32,8 @@ REPORT_EVERY_S = 2.0
 
 @dataclass(frozen=True)
 class EditorResult:
-    """What a training left; `finished` is False where it was stopped on the way, to be continued by the same call."""
+    """What a training left: iterations, pairs it learnt from, the last iteration's losses."""
 
-    finished: bool
     iterations: int
     pairs: int
     losses: dict[str, float]
@@ -54,21 +54,22 @@ def train_editor(
     """Train on the pairs of `pairs_dir` and write the averaged editor to `out_dir`; `workdir` keeps the checkpoints.
 
     `start` is another editor's directory to go on from. Judges are needed for `attribute_weight` above 0; only the
-    training one is asked. Raises UserError where pairs, start and judges do not fit, or `workdir` holds another training.
+    training one is asked. Raises UserError where pairs, start and judges do not fit, or `workdir` holds another
+    training; Interrupted where a signal or `stop()` ended it: the same call goes on.
     """
     pairs = load_pairs(pairs_dir)
-    module = EditorModule(config, _network(config, pairs, start), _probability(config, judges))
+    module = _module(config, pairs, judges, start)
     checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, _identity(module, pairs))
     checkpoints.restore_latest(cast(Any, module))  # asks for no more than `restore`
     batches = EditorBatches(config, pairs, first=module.iteration)
     if len(batches):
         fit(module, batches, [_Reports(progress), checkpoints, CleanStop(stop)], accelerator, config.threads)
-    finished = module.iteration >= config.iterations
-    if finished:
-        settings = config.model_dump(mode="json", exclude=RUNTIME_FIELDS)
-        save_editor(out_dir, module.average, config.attribute, {"config": settings, "pairs": len(pairs)})
+    if module.iteration < config.iterations:
+        raise Interrupted(f"stopped at iteration {module.iteration} of {config.iterations}")
+    settings = config.model_dump(mode="json", exclude=RUNTIME_FIELDS)
+    save_editor(out_dir, module.average, config.attribute, {"config": settings, "pairs": len(pairs)})
     losses = {name: float(value) for name, value in module.losses.items()}
-    return EditorResult(finished, module.iteration, len(pairs), losses)
+    return EditorResult(module.iteration, len(pairs), losses)
 
 
 class _Reports(lightning.Callback):
@@ -93,16 +94,26 @@ class _Reports(lightning.Callback):
         self.mark = (time.monotonic(), pl_module.iteration)
 
 
+def _module(
+    config: EditorTrainingConfig, pairs: PairArrays, judges: JudgeSet | None, start: Path | None
+) -> EditorModule:
+    """The module with seeded weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return EditorModule(config, _network(config, pairs, start), _probability(config, judges))
+
+
 def _network(config: EditorTrainingConfig, pairs: PairArrays, start: Path | None) -> EditorNetwork:
     size_px = pairs.originals.shape[1]
     if size_px % SIZE_DIVISOR:
-        raise UserError(f"The pairs are {size_px} px, expected a side divisible by {SIZE_DIVISOR}.", "Align to another size.")
+        raise UserError(
+            f"The pairs are {size_px} px, expected a side divisible by {SIZE_DIVISOR}.", "Align to another size."
+        )
     if start is not None:
         return load_editor(start).network.train().requires_grad_(True)
-    shape = EditorConfig(size_px=size_px, channels=config.channels, detail_channels=config.detail_channels)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return EditorNetwork(shape)
+    return EditorNetwork(
+        EditorConfig(size_px=size_px, channels=config.channels, detail_channels=config.detail_channels)
+    )
 
 
 def _probability(config: EditorTrainingConfig, judges: JudgeSet | None) -> AttributeProbability | None:

@@ -1,6 +1,6 @@
 """Judges: frozen networks that turn images into what a metric or a loss needs.
 
-What trains them (`training.judges.train`, `training.judges.images`) is imported by name, so that using a judge stays light.
+What trains them (`training.judges.train`, `training.judges.images`) is imported by its own name: using one stays light.
 """
 
 from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig

@@ -33,7 +33,7 @@ def card_text(
         "",
         "Trained by `editloom run --select judges`.",
         "",
-        f"Held-out scores: {images.held_out_subjects} subjects of {images.held_out_images} images, none seen in training.",
+        f"Scores: {images.held_out_subjects} held-out subjects, {images.held_out_images} images of each.",
         f"A nearest colour histogram finds {colour_histogram_rank1:.1%} of the subjects: what colours alone give away.",
         "",
         "| judge | role | images seen | training subjects | held-out scores |",

@@ -16,7 +16,7 @@ PoolName = Literal["train", "eval", "pose", "features", "held_out"]
 
 @dataclass(frozen=True)
 class JudgeSpec:
-    """A judge: `role` says whether losses and filters (train) or metrics (eval) may use it; `pool` whom it trains on."""
+    """A judge: its `role` is losses, masks and filters (train) or metrics (eval); its `pool` is whom it trains on."""
 
     name: str
     kind: Kind

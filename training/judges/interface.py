@@ -51,7 +51,7 @@ class ParserJudge(Judge):
         return self.probabilities(images).argmax(dim=1)
 
     def mask(self, images: Tensor, regions: Sequence[str], soft: bool = False) -> Tensor:
-        """The union of some regions, float N×1×H×W: 0 or 1, or with `soft` the probability; UserError for an unknown one."""
+        """The union of some regions, float N×1×H×W: 0 or 1, or with `soft` its probability; UserError when unknown."""
         wanted = [index_of(region, self.regions, "region") for region in regions]
         if soft:
             return self.probabilities(images)[:, wanted].sum(dim=1, keepdim=True)

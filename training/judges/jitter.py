@@ -18,7 +18,7 @@ NOISE = 0.04
 
 @dataclass(frozen=True)
 class Jittered:
-    """float32 N×3×H×W in [-1, 1], the region labels moved alike (int64 N×H×W), and the turn of each image in degrees."""
+    """float32 N×3×H×W in [-1, 1], the region labels moved alike (int64 N×H×W), each image's turn in degrees."""
 
     images: Tensor
     regions: Tensor

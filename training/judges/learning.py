@@ -26,13 +26,13 @@ def learn(
 ) -> dict[str, Tensor]:
     """Train a judge on its pool; returns its network's weights, in half precision.
 
-    Order, jitter and initial weights are a function of (seed, judge, iteration). `progress` hears of iteration and loss.
+    Order, jitter and initial weights are a function of (seed, judge, iteration). `progress` hears the steps and losses.
     """
     seed = [config.seed, zlib.crc32(spec.name.encode())]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_torch_seed(seed, 0))
         objective = objective_for(spec.kind, network, int(pool.subjects.max()) + 1)
-    objective.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    objective.train().to(memory_format=torch.channels_last)
     total = config.iterations(spec.kind)
     optimizer = torch.optim.AdamW(_groups(objective, config.weight_decay), lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total + 1, pct_start=0.1)

@@ -180,7 +180,7 @@ def build_judge(
     net = build_network(record.kind, record.network)
     _fill(net, name, data)
     net.eval().requires_grad_(False)
-    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.to(memory_format=torch.channels_last)
     head = (name, record.kind, record.role, record.sha256)
     if isinstance(net, ParserNet):
         return ParserJudge(*head, net, regions)

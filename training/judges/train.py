@@ -97,12 +97,13 @@ class _Run:
     def weights(self, spec: JudgeSpec) -> bytes:
         """A judge's weights file: from an earlier run of the same configuration, or trained now."""
         path = self.workdir / "weights" / f"{spec.name}-{self._key(spec)[:16]}.safetensors"
-        if not path.is_file():
+        missing = not path.is_file()
+        if missing:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(".partial")
             partial.write_bytes(self._train(spec))
             partial.replace(path)
-        self.report.finished(self.config.iterations(spec.kind) * self.config.batch_size)
+        self.report.finished(self.config.iterations(spec.kind) * self.config.batch_size, trained=missing)
         return path.read_bytes()
 
     def record(self, spec: JudgeSpec, weights: bytes) -> JudgeRecord:
@@ -183,10 +184,10 @@ class _Reporter:
         left = (self._total - step) / rate if rate else float("inf")
         self._progress(Progress(step, self._total, "images", rate, left, note, metrics))
 
-    def finished(self, images: int) -> None:
-        """A judge is done, trained now or found."""
+    def finished(self, images: int, trained: bool) -> None:
+        """A judge is done; only one trained now says something about the rate."""
         self._before += images
-        self._trained += images
+        self._trained += images if trained else 0
 
 
 def _digest(value: dict[str, Any]) -> str:

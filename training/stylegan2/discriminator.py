@@ -1,6 +1,7 @@
 """The residual discriminator (arXiv 1912.04958, §4.1) with minibatch standard deviation (arXiv 1710.10196, §3)."""
 
 import math
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -38,10 +39,8 @@ class Discriminator(nn.Module):
         channels = [config.channels[size] for size in descending]
         last = channels[-1]
         self.from_rgb = EqualConv(3, channels[0], 1)
-        pairs = zip(channels[:-1], channels[1:], strict=True)
-        self.blocks = nn.ModuleDict(
-            {str(size): ResidualBlock(a, b) for size, (a, b) in zip(descending[:-1], pairs, strict=True)}
-        )
+        steps = zip(descending, pairwise(channels), strict=False)  # one block fewer than sizes
+        self.blocks = nn.ModuleDict({str(size): ResidualBlock(a, b) for size, (a, b) in steps})
         self.final_conv = EqualConv(last + 1, last, 3)
         self.hidden = EqualLinear(last * FIRST_SIZE_PX**2, last, activate=True)
         self.logit = EqualLinear(last, 1)

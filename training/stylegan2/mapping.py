@@ -1,5 +1,7 @@
 """The mapping (noise conversion) network M: z → w (arXiv 1912.04958; arXiv 1812.04948 for the truncation)."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -18,8 +20,9 @@ class Mapping(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
-        pairs = zip(widths[:-1], widths[1:], strict=True)
-        self.layers = nn.ModuleList(EqualLinear(a, b, activate=True, lr_multiplier=LR_MULTIPLIER) for a, b in pairs)
+        self.layers = nn.ModuleList(
+            EqualLinear(a, b, activate=True, lr_multiplier=LR_MULTIPLIER) for a, b in pairwise(widths)
+        )
         self.register_buffer("w_avg", torch.zeros(config.w_dim))
 
     def forward(self, z: Tensor, truncation_psi: float = 1.0) -> Tensor:

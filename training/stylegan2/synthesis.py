@@ -26,7 +26,7 @@ class SynthesisState:
 class SynthesisLayer(nn.Module):
     """Modulated 3×3 convolution, noise, bias, leaky ReLU; doubles the size first where `up` (eq. 1–3 of the paper).
 
-    Modulation scales the input, demodulation the output: the same function as scaled kernels, without grouped convolutions.
+    Modulation scales the input, demodulation the output: the function of scaled kernels without grouped convolutions.
     """
 
     kernel: Tensor

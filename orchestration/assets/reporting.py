@@ -1,0 +1,64 @@
+"""Reports: a model measured on held-out images by judges that took no part in training it."""
+
+from __future__ import annotations
+
+import torch
+
+from evaluation.attribute_report import AttributeReportConfig, evaluate_attribute_editor
+from evaluation.held_out import held_out_set
+from evaluation.intervals import Bootstrap
+from evaluation.original_report import (
+    OriginalReportConfig,
+    evaluate_original_network,
+    generator_sampler,
+    real_images,
+    write_original_report,
+)
+from evaluation.panel import evaluation_panel
+from evaluation.report_files import write_report
+from orchestration.execution import lineage_asset
+from orchestration.partitions import ATTRIBUTES
+from orchestration.step import Outcome, Step
+from training.editor.apply import edit, load_editor
+from training.judges import load_judges
+from training.shipped import shipped_original
+from training.weights_io import load_generator
+
+
+@lineage_asset("original_report", ATTRIBUTES)
+def original_report(step: Step) -> Outcome:
+    """The original network's distance to held-out faces, beside that of the weights it started from."""
+    section = step.params.original_report
+    device = torch.device(step.lease.accelerator)
+    config = OriginalReportConfig(**section.model_dump(), seed=step.seed)
+    sampled = generator_sampler(load_generator(step.input("original_network")), config.seed, device=device)
+    shipped = step.params.original_network.start == "shipped"
+    before = generator_sampler(shipped_original().build_generator(), config.seed, device=device) if shipped else None
+    features = load_judges(step.input("judges")).features
+    real = real_images(step.input("aligned_images"))
+    report = evaluate_original_network(sampled, before, real, features, config, device)
+    write_original_report(report, step.out)
+    numbers = report.headline()
+    headline = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k.startswith("continued/"))
+    return Outcome({**numbers, "headline": headline}, {"faces": report.sheet})
+
+
+@lineage_asset("attribute_report", ATTRIBUTES)
+def attribute_report(step: Step) -> Outcome:
+    """The editor's measures on held-out faces that lack the attribute."""
+    section = step.params.attribute_report
+    device = torch.device(step.lease.accelerator)
+    editor = load_editor(step.input("attribute_editor"), device)
+    panel = evaluation_panel(load_judges(step.input("judges")))
+    held_out = held_out_set(step.input("aligned_images"), step.partition, section.count)
+    config = AttributeReportConfig(
+        threshold=section.threshold,
+        bootstrap=Bootstrap(replicates=section.bootstrap, seed=step.seed),
+        seed=step.seed,
+        sheet_rows=section.sheet_rows,
+    )
+    report = evaluate_attribute_editor(lambda images: edit(editor, images), panel, held_out, config)
+    write_report(report, step.out)
+    numbers = report.headline()
+    headline = f"success {numbers['editor/success']:.1%}, PSNR outside {numbers['editor/psnr_outside']:.1f} dB"
+    return Outcome({**numbers, "headline": headline}, {"sheet": report.sheet})

@@ -1,0 +1,101 @@
+"""Figures: written by what measured them, with their bar, commit, machine and date."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.errors import UserError
+from orchestration.results import Bar, read_records, record, render, write_markdown
+
+KEYS = ["group", "name", "value", "interval", "unit", "bar", "met", "command", "commit", "machine", "date"]
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    """The docs folder of a repository with one commit."""
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost"]
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / "code.py").write_text("1\n")
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    subprocess.run([*git, "commit", "-qm", "one"], cwd=tmp_path, check=True)
+    return tmp_path / "docs"
+
+
+def write(docs: Path, name: str = "success", value: float | None = 0.93, **more: object) -> None:
+    record(docs, group="spine", name=name, value=value, unit="share", command="editloom run", **more)  # type: ignore[arg-type]
+
+
+def test_record_fills_in_what_nobody_should_type(docs: Path) -> None:
+    write(docs, interval=(0.9, 0.95), bar=Bar(at_least=0.9))
+    (row,) = json.loads((docs / "results.json").read_text())
+    assert list(row)[: len(KEYS)] == KEYS
+    assert row["met"] is True and row["bar"] == "≥ 0.9" and row["interval"] == [0.9, 0.95]
+    assert len(row["commit"]) == 12 and "cores" in row["machine"] and len(row["date"]) == 10
+
+
+def test_changed_code_marks_the_commit_but_new_figures_do_not(docs: Path) -> None:
+    write(docs)
+    write(docs, "other")
+    assert not read_records(docs)[0].commit.endswith("+")
+    (docs.parent / "code.py").write_text("2\n")
+    write(docs)
+    assert {r.name: r.commit.endswith("+") for r in read_records(docs)} == {"success": True, "other": False}
+
+
+def test_new_measurement_replaces_the_old_and_keeps_the_others(docs: Path) -> None:
+    write(docs, "a")
+    write(docs, "b")
+    write(docs, "a", 0.5)
+    assert [(r.name, r.value) for r in read_records(docs)] == [("a", 0.5), ("b", 0.93)]
+
+
+@pytest.mark.parametrize(
+    ("bar", "value", "met"),
+    [
+        (Bar(at_least=0.9), 0.9, True),
+        (Bar(at_least=0.9), 0.8999, False),
+        (Bar(at_most=30), 30.0, True),
+        (Bar(at_most=30), 30.1, False),
+        (Bar(at_least=1, at_most=2), 3.0, False),
+        (Bar(at_least=0), float("nan"), False),
+    ],
+)
+def test_bar_includes_its_bounds_and_no_nan(bar: Bar, value: float, met: bool) -> None:
+    assert bar.met(value) is met
+
+
+def test_figure_not_measured_must_say_why(docs: Path) -> None:
+    with pytest.raises(ValueError, match="why"):
+        write(docs, value=None)
+    write(docs, value=None, bar=Bar(at_least=1), note="no GPU here")
+    (row,) = read_records(docs)
+    assert row.met is None and "no GPU here" in render([row])
+
+
+def test_page_is_a_function_of_the_records(docs: Path) -> None:
+    write(docs, bar=Bar(at_least=0.95))
+    first = write_markdown(docs).read_bytes()
+    assert write_markdown(docs).read_bytes() == first
+    assert b"## spine" in first and b"**no**" in first
+
+
+def test_processes_that_record_at_once_lose_nothing(docs: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from orchestration.results import record\n"
+        "for i in range(5): record(Path(sys.argv[1]), group='g', name=f'{sys.argv[2]}{i}', value=1, unit='', command='c')"
+    )
+    jobs = [subprocess.Popen([sys.executable, "-c", script, str(docs), name]) for name in "ab"]
+    assert [job.wait() for job in jobs] == [0, 0]
+    assert len(read_records(docs)) == 10
+
+
+def test_damaged_file_is_named(docs: Path) -> None:
+    docs.mkdir()
+    (docs / "results.json").write_text('[{"group": 1}]')
+    with pytest.raises(UserError, match=r"results\.json"):
+        read_records(docs)
