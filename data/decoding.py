@@ -13,7 +13,8 @@ from PIL import Image, ImageCms, ImageOps
 from data.png import Pixels
 from data.quarantine import BadImageError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"II*\0", b"MM\0*", b"GIF8", b"RIFF")
 _PAPER = (255, 255, 255)  # what shows through a transparent pixel
 
 
@@ -46,6 +47,8 @@ def _open(payload: bytes, max_pixels: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise BadImageError("too_many_pixels", f"at most {max_pixels} pixels; {error}") from error
     except Exception as error:  # a plug-in that misreads foreign bytes may raise anything
+        if payload.startswith(_SIGNATURES):
+            raise BadImageError("truncated", "a complete image; its header is damaged or breaks off") from error
         raise BadImageError("not_an_image", f"one of {', '.join(FORMATS)}; the bytes are none of them") from error
     width, height = picture.size
     if width * height > max_pixels:

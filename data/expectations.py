@@ -119,7 +119,7 @@ def _common(min_rows: int, min_size_px: int) -> list[Rule]:
         _rule("be_in_set", "consent", value_set=["granted"]),
         _rule("be_in_set", "split", value_set=list(SPLITS)),
         _rule("be_between", "splits_of_subject", min_value=1, max_value=1),
-        _rule("not_match_regex", "source", regex=r"^(/|[A-Za-z]:\\)"),  # no machine's own paths
+        _rule("not_match_regex", "source", regex=r"^(?:/|[A-Za-z]:\\)"),  # no machine's own paths
         _rule("be_between", "width", min_value=min_size_px),
         _rule("be_between", "height", min_value=min_size_px),
         _rule("be_between", "length", min_value=1),

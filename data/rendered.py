@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def _order(config: RenderedConfig, index: int) -> _Order:
     return _Order(subject, place, scene_seed(config.seed, subject, place), config.size_px)
 
 
-def _render_chunk(orders: list[_Order]) -> list[_Render]:
+def _render_chunk(orders: Sequence[_Order]) -> list[_Render]:
     scenes = [draw_scene(order.scene_seed, draw_subject(order.subject)) for order in orders]
     rendered = render(scenes, size_px=orders[0].size_px)
     parts = zip(orders, scenes, rendered.images, rendered.landmarks, strict=True)

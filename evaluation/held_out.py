@@ -18,6 +18,8 @@ from data.shards import read_images
 
 Images = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
+SAME_RENDER_LEVELS = 0.5
+"""Mean difference up to which two renders of a scene count as equal: another kind of CPU may round differently."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,10 @@ def attribute_regions(attribute: str) -> tuple[str, ...]:
 def held_out_set(aligned_dir: Path, attribute: str, limit: int = 500) -> HeldOut:
     """Return up to `limit` test-split images that lack `attribute` by label, in the order of their hashes.
 
-    Raises UserError when there is none, or when the attribute is unknown.
+    Raises UserError when there is none, when the attribute is unknown, or when another renderer made the images.
     """
     attribute_regions(attribute)
-    test = test_rows(aligned_dir)
+    test = held_out_rows(aligned_dir)
     has = test["attributes"].map(lambda names: attribute in set(names)).to_numpy(dtype=bool)
     rows, with_it = test[~has].head(limit), test[has]
     if rows.empty:
@@ -70,15 +72,16 @@ def held_out_set(aligned_dir: Path, attribute: str, limit: int = 500) -> HeldOut
             f"No held-out image in {aligned_dir} lacks the attribute {attribute!r}.",
             "Ingest more subjects: a report needs test-split images without the attribute.",
         )
-    counterfactuals, outside = _truth(rows, attribute) if _rendered(rows) else (None, None)
+    inputs = read_images(aligned_dir, rows)
+    counterfactuals, outside = _truth(rows, inputs, attribute) if _rendered(rows) else (None, None)
     return HeldOut(
-        attribute, read_images(aligned_dir, rows), counterfactuals, outside, tuple(rows["subject"]),
+        attribute, inputs, counterfactuals, outside, tuple(rows["subject"]),
         tuple(rows["source"]), tuple(rows["sha256"]),
         Reference(read_images(aligned_dir, with_it), tuple(with_it["subject"])),
     )  # fmt: skip
 
 
-def test_rows(aligned_dir: Path) -> pd.DataFrame:
+def held_out_rows(aligned_dir: Path) -> pd.DataFrame:
     """Return the manifest's test-split rows in the order of their hashes; raises UserError when there is none."""
     manifest = read_manifest(aligned_dir)
     rows = manifest[manifest["split"] == "test"].sort_values("sha256").reset_index(drop=True)
@@ -98,15 +101,27 @@ def _rendered(rows: pd.DataFrame) -> bool:
     return bool(rows["scene"].notna().all())
 
 
-def _truth(rows: pd.DataFrame, attribute: str) -> tuple[Images, Masks]:
+def _truth(rows: pd.DataFrame, inputs: Images, attribute: str) -> tuple[Images, Masks]:
     """True counterfactuals, and what lies outside the region of input and counterfactual, dilated by one pixel."""
     images, changed = [], []
-    for row in rows.to_dict("records"):
+    for row, stored in zip(rows.to_dict("records"), inputs, strict=True):
         scene, transform = Scene.from_json(row["scene"]), np.asarray(row["transform"], np.float64).reshape(2, 3)
         pair = render([scene, with_attribute(scene, attribute, True)], row["parent_width"])
+        _require_same_render(align(pair.images[0], transform, row["width"]), stored, row["source"])
         images.append(align(pair.images[1], transform, row["width"]))
         changed.append(_regions(pair.regions, attribute, transform, row["width"]).any(axis=0))
     return np.stack(images), ~dilate(np.stack(changed), 1)
+
+
+def _require_same_render(again: Images, stored: Images, source: str) -> None:
+    """A renderer that changed since the images were made would put its change into every counterfactual."""
+    difference = np.abs(again.astype(np.int16) - stored.astype(np.int16)).mean()
+    if difference > SAME_RENDER_LEVELS:
+        raise UserError(
+            f"{source} rendered again differs from the stored image by {difference:.1f} levels on average: "
+            "another version of the renderer made it.",
+            "Materialize `images` and `aligned_images` again.",
+        )
 
 
 def _regions(labels: Images, attribute: str, transform: NDArray[np.float64], size_px: int) -> Masks:

@@ -15,7 +15,7 @@ from data.manifest import read_manifest
 from data.png import encode_png
 from data.shards import read_images
 from evaluation.frechet import frechet_metric
-from evaluation.held_out import test_rows
+from evaluation.held_out import held_out_rows
 from evaluation.metric import Judge, Metric
 from evaluation.panel import SeesFeatures, feature_vectors, judge_of
 from evaluation.pixels import CPU, Images, batches, to_images
@@ -87,7 +87,7 @@ def generator_sampler(
 
 def real_images(aligned_dir: Path, limit: int = 5000) -> RealImages:
     """Read the test split, and as many training images again; at most `limit` of each, in the order of hashes."""
-    test = test_rows(aligned_dir).head(limit)
+    test = held_out_rows(aligned_dir).head(limit)
     manifest = read_manifest(aligned_dir)
     training = manifest[manifest["split"] == "train"].sort_values("sha256").head(len(test))
     return RealImages(read_images(aligned_dir, test), read_images(aligned_dir, training))

@@ -78,9 +78,9 @@ def report(ws: Workspace, console: Console) -> int:
 
 
 def _python(ws: Workspace) -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    wanted = ".".join(map(str, MIN_PYTHON))
-    return Finding("Python", sys.version_info >= MIN_PYTHON, found, f"Install Python {wanted} or newer.")
+    found, wanted = ".".join(map(str, sys.version_info[:3])), ".".join(map(str, MIN_PYTHON))
+    enough = sys.version_info >= MIN_PYTHON
+    return Finding("Python", enough, found, "" if enough else f"Install Python {wanted} or newer.")
 
 
 def _packages(ws: Workspace) -> Finding:

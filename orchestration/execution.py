@@ -1,7 +1,6 @@
 """How an asset is materialized: reuse or build, lease a device, track, publish, report. The same for all assets."""
 
-from __future__ import annotations
-
+import hashlib
 import json
 import os
 import time
@@ -142,8 +141,7 @@ def _build(attempt: _Attempt, build: Build, lease: Lease) -> Iterator[Any]:
     started = time.monotonic()
     run = _tracked_run(attempt)
     with staging_dir(attempt.ws.root, attempt.id) as staged:
-        workdir = attempt.ws.workdir(attempt.id.asset, attempt.id.partition)
-        workdir.mkdir(parents=True, exist_ok=True)
+        workdir = _claim_workdir(attempt)
         step = Step(
             attempt.ws, attempt.params, attempt.id, staged, workdir, attempt.evidence, run, attempt.status, lease
         )
@@ -163,6 +161,17 @@ def _build(attempt: _Attempt, build: Build, lease: Lease) -> Iterator[Any]:
     run.finish(succeeded=True)
     attempt.status.end("done", note=_headline(facts))
     yield _result(attempt, entry, facts, outcome)
+
+
+def _claim_workdir(attempt: _Attempt) -> Path:
+    """The directory of this very attempt's checkpoints; those of other params or inputs are dropped."""
+    folder = attempt.ws.workdir(attempt.id.asset, attempt.id.partition)
+    digest = hashlib.sha256(attempt.wanted.model_dump_json().encode()).hexdigest()[:16]
+    for other in folder.glob("*"):
+        if other.is_dir() and other.name != digest and other.name not in attempt.params.attributes:
+            remove(other)
+    (folder / digest).mkdir(parents=True, exist_ok=True)
+    return folder / digest
 
 
 def _tracked_run(attempt: _Attempt) -> TrackedRun:

@@ -31,7 +31,7 @@ def materialize_one(
     for status in read_statuses(folder).values():
         if status.user_error:
             raise UserError(f"{status.asset}: {status.error}")
-        console.print(f"{status.asset}: {status.state} {status.error}", highlight=False)
+        console.print(f"{status.asset}: {status.state} {status.error}", markup=False, highlight=False)
     return 0 if succeeded else EXIT_FAILED
 
 

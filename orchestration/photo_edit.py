@@ -15,7 +15,7 @@ from data.alignment import Template, align, paste_difference, similarity
 from data.decoding import decode_image
 from data.landmarks import Detector
 from data.png import Pixels
-from data.quarantine import BadImage
+from data.quarantine import BadImageError
 
 ImageEditor = Callable[[Tensor], Tensor]
 """N×3×H×W in [-1, 1] → the same shape and range."""
@@ -72,7 +72,7 @@ class PhotoEditor:
         try:
             photo = decode_image(source.read_bytes(), min_size_px=16)
             edited = self.edit(photo)
-        except BadImage as bad:
+        except BadImageError as bad:
             return PhotoResult(source, None, f"{bad.reason}: expected {bad.expected}")
         except OSError as error:
             return PhotoResult(source, None, f"unreadable: {error.strerror or error}")
@@ -80,7 +80,7 @@ class PhotoEditor:
         return PhotoResult(source, target)
 
     def edit(self, photo: Pixels) -> Pixels:
-        """The edited photo, uint8 H×W×3 as the input; raises BadImage when there is no usable face.
+        """The edited photo, uint8 H×W×3 as the input; raises BadImageError when there is no usable face.
 
         Only the crop's change is enlarged and added, so that the photo keeps its own detail elsewhere.
         """
@@ -102,17 +102,17 @@ class PhotoEditor:
         """The transform of the largest face."""
         faces = self.detector.detect(photo) if self.detector is not None else []
         if not faces:
-            raise BadImage("no_face", "a face that the detector finds, upright and looking at the camera")
+            raise BadImageError("no_face", "a face that the detector finds, upright and looking at the camera")
         largest = max(faces, key=lambda face: (face.box[2] - face.box[0]) * (face.box[3] - face.box[1]))
         try:
             return similarity(largest.landmarks, self.alignment.template, self.alignment.size_px)
         except ValueError as error:
-            raise BadImage("no_landmarks", f"two eyes apart from each other; {error}") from None
+            raise BadImageError("no_landmarks", f"two eyes apart from each other; {error}") from None
 
     def _crop_scaling(self, photo: Pixels) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
         height, width = photo.shape[:2]
         if height != width:
-            raise BadImage("no_landmarks", f"a square crop, as --aligned says; it has {width}×{height}")
+            raise BadImageError("no_landmarks", f"a square crop, as --aligned says; it has {width}×{height}")
         scale = self.alignment.size_px / width
         return np.array([[scale, 0, 0], [0, scale, 0]], np.float64)
 

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from training.progress import Progress
@@ -96,7 +97,7 @@ def _row(status: StepStatus) -> tuple[str, ...]:
     running = status.state == "running"
     share = f"{status.step:,}/{status.total:,} {status.unit}" if status.total else ""
     return (
-        status.asset,
+        escape(status.asset),
         f"[{_STYLE.get(status.state, 'white')}]{status.state}[/]",
         share or status.note,
         f"{status.rate:,.1f} {status.unit}/s" if running and status.rate else "",

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.live import Live
 
-from data.errors import UserError
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
 from orchestration.plan import PlanItem, plan
 from orchestration.progress import StepStatus, read_statuses, status_table
@@ -38,6 +37,7 @@ class RunResult:
     statuses: dict[str, StepStatus]
     exit_code: int
     seconds: float
+    folder: Path | None = None
 
 
 @dataclass
@@ -88,12 +88,12 @@ def run(
         items = tuple(plan(ws, params, expand(chosen, select(selection))))
         todo = [item.id for item in items if always or item.action != "reuse"]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
-        code = 0
-        if todo:
-            open_tracker(ws)
-            code, ran = _execute(ws, todo, [i.id for i in items], statuses, console, always)
-            statuses |= ran
-    return RunResult(items, statuses, code, time.monotonic() - started)
+        if not todo:
+            return RunResult(items, statuses, 0, time.monotonic() - started)
+        open_tracker(ws)
+        folder = _new_folder(ws)
+        code, ran = _execute(folder, todo, [i.id for i in items], statuses, console, always)
+    return RunResult(items, statuses | ran, code, time.monotonic() - started, folder)
 
 
 @contextmanager
@@ -115,17 +115,22 @@ def exclusive(ws: Workspace, console: Console) -> Iterator[None]:
         lock.release()
 
 
+def _new_folder(ws: Workspace) -> Path:
+    """Where one run's jobs, logs and statuses lie; its name is the run's."""
+    folder = ws.state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    folder.mkdir(parents=True)
+    return folder
+
+
 def _execute(
-    ws: Workspace,
+    folder: Path,
     todo: list[AssetId],
     order: list[AssetId],
     reused: dict[str, StepStatus],
     console: Console,
     always: bool,
 ) -> tuple[int, dict[str, StepStatus]]:
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
-    folder = ws.state / "runs" / name
-    folder.mkdir(parents=True)
+    name = folder.name
     running = _Running(folder, name)
     labels = [str(i) for i in order]
     shown = _Display(console, labels, reused, folder, name)
@@ -212,12 +217,3 @@ def _exit_code(failed: bool, statuses: dict[str, StepStatus]) -> int:
     if errors and all(s.user_error for s in errors):
         return EXIT_USER_ERROR
     return EXIT_FAILED if failed or errors else 0
-
-
-def raise_first_error(result: RunResult, log_dir: Path, show: Callable[[str], None]) -> None:
-    """Show what failed; a user's mistake is raised again as UserError."""
-    for status in result.statuses.values():
-        if status.state == "failed":
-            if status.user_error:
-                raise UserError(f"{status.asset}: {status.error}")
-            show(f"{status.asset} failed: {status.error}\nThe log is in {log_dir}.")

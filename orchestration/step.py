@@ -47,7 +47,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """One materialization in progress. `out` becomes the payload, `workdir` survives a kill, `evidence` stays beside."""
+    """One materialization in progress: `out` becomes the payload, `workdir` survives a kill, `evidence` stays."""
 
     ws: Workspace
     params: Params
@@ -65,6 +65,11 @@ class Step:
         if self.id.partition is None:
             raise ValueError(f"{self.id} has no partition")
         return self.id.partition
+
+    @property
+    def published(self) -> Path:
+        """Where this asset's payload stands once it is published."""
+        return self.ws.payload(self.id.asset, self.id.partition)
 
     def input(self, asset: str) -> Path:
         """The payload directory of an upstream asset (same partition when it has one).

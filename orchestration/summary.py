@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from orchestration.graph import AssetId
@@ -13,7 +15,7 @@ from orchestration.progress import StepStatus
 from orchestration.run import RunResult
 from orchestration.workspace import Workspace
 
-_HEADLINES = ("success", "psnr_outside", "identity", "fd", "images", "pairs", "model version")
+TAIL_LINES = 12
 
 
 def show(ws: Workspace, result: RunResult, console: Console) -> None:
@@ -27,11 +29,24 @@ def show(ws: Workspace, result: RunResult, console: Console) -> None:
     console.print(table)
     for status in result.statuses.values():
         if status.state == "failed":
-            console.print(f"[red]{status.asset} failed:[/] {status.error}", highlight=False)
+            console.print(f"[red]{escape(status.asset)} failed:[/] {escape(status.error)}", highlight=False)
+    if result.exit_code and result.folder is not None:
+        console.print(f"Logs: {result.folder}")
+        _show_tail(result.folder, console)
     counts = _counts(result)
     console.print(f"{counts} in {result.seconds:.1f} s.")
     console.print("Look: `make ui` for Dagster and MLflow; reports in artifacts/attribute_report/*/report.html.")
     console.print("Edit: editloom edit --attribute ATTRIBUTE IN OUT --side-by-side")
+
+
+def _show_tail(folder: Path, console: Console) -> None:
+    """The end of the log of each worker that died without a word."""
+    if any(folder.glob("status/*.json")):
+        return
+    for log in sorted(folder.glob("*.log")):
+        console.print(
+            "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:]), markup=False, highlight=False
+        )
 
 
 def show_plan(items: list[PlanItem], console: Console) -> None:
@@ -41,15 +56,15 @@ def show_plan(items: list[PlanItem], console: Console) -> None:
         table.add_column(column, overflow="fold")
     for item in items:
         colour = {"run": "yellow", "maybe": "magenta", "reuse": "cyan"}[item.action]
-        table.add_row(str(item.id), f"[{colour}]{item.action}[/]", "; ".join(item.reasons))
+        table.add_row(escape(str(item.id)), f"[{colour}]{item.action}[/]", "; ".join(item.reasons))
     console.print(table)
 
 
 def _row(ws: Workspace, asset_id: AssetId, status: StepStatus) -> tuple[str, ...]:
     facts = _facts(ws, asset_id) if status.state in {"done", "reused"} else {}
-    what = ", ".join(f"{k} {v}" for k, v in facts.items() if k in _HEADLINES)
+    what = escape(str(facts.get("headline", "")))
     took = f"{status.seconds:.1f} s" if status.seconds else ""
-    return str(asset_id), status.state, took, str(facts.get("data_version", ""))[:12], what
+    return escape(str(asset_id)), status.state, took, str(facts.get("data_version", ""))[:12], what
 
 
 def _facts(ws: Workspace, asset_id: AssetId) -> dict[str, object]:

@@ -83,11 +83,6 @@ class OriginalNetwork(GanTraining):
 class FeatureNetwork(GanTraining):
     """The original network, trained on with images that carry the attribute; its mapping stays frozen."""
 
-    score_images: int = number(128, "images", 4, 10_000, "Codes on which each snapshot is scored.")
-    identity_weight: float = number(
-        0.5, "-", 0.0, 1.0, "Weight of the pair's identity agreement against attribute probability in that score."
-    )
-
 
 class Fusion(Section):
     """Where and how strongly the feature network's features enter the original network."""

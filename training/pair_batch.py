@@ -24,6 +24,7 @@ HAD_ATTRIBUTE = "original_has_attribute"
 LACKS_ATTRIBUTE = "target_lacks_attribute"
 OUTSIDE_CHANGED = "changed_outside"
 NO_REGION = "region_too_small"
+JUDGE_NAMES = ("parser_train", "attribute_train", "identity_train")
 
 
 class PairsConfig(BaseModel):
@@ -51,11 +52,15 @@ class PairsConfig(BaseModel):
 
 @dataclass(frozen=True)
 class PairJudges:
-    """What pairs need of the training judges: region masks, attribute probability N, identity unit vectors N×D."""
+    """What pairs need of the training judges: region masks, attribute probability N, identity unit vectors N×D.
+
+    `digest` names the judges: other judges are other pairs.
+    """
 
     mask: MaskSource
     probability: Callable[[Tensor], Tensor]
     identity: Callable[[Tensor], Tensor]
+    digest: str
 
 
 def training_judges(judges: JudgeSet, config: PairsConfig) -> PairJudges:
@@ -65,6 +70,7 @@ def training_judges(judges: JudgeSet, config: PairsConfig) -> PairJudges:
         mask=ParserMask(judges.parser_train, regions, config.dilate_px),
         probability=lambda images: judges.attribute_train.probability(images, config.attribute),
         identity=judges.identity_train.vectors,
+        digest=" ".join(judges.digests[name] for name in JUDGE_NAMES),
     )
 
 

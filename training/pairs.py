@@ -57,8 +57,9 @@ def make_pairs(
     """
     check_same_mapping(original, feature)
     pair_judges = judges if isinstance(judges, PairJudges) else training_judges(judges, config)
-    claim_workdir(workdir, _fingerprint(original, feature, config))
-    chunks = _make_chunks(original, feature, pair_judges, config, workdir, progress, stop or (lambda: False))
+    chunks_dir = workdir / "chunks"
+    _claim(chunks_dir, _fingerprint(original, feature, pair_judges, config))
+    chunks = _make_chunks(original, feature, pair_judges, config, chunks_dir, progress, stop or (lambda: False))
     return _assemble(out, chunks, config)
 
 
@@ -73,17 +74,17 @@ def check_same_mapping(original: Generator, feature: Generator) -> None:
         )
 
 
-def claim_workdir(workdir: Path, fingerprint: str) -> None:
-    """Empty a work directory left by other inputs, and mark it as belonging to these."""
-    mark = workdir / "inputs.sha256"
+def _claim(chunks_dir: Path, fingerprint: str) -> None:
+    """Empty a folder of chunks made from other inputs, and mark it as belonging to these."""
+    mark = chunks_dir / "inputs.sha256"
     if not mark.is_file() or mark.read_text() != fingerprint:
-        shutil.rmtree(workdir, ignore_errors=True)
-        workdir.mkdir(parents=True)
+        shutil.rmtree(chunks_dir, ignore_errors=True)
+        chunks_dir.mkdir(parents=True)
         mark.write_text(fingerprint)
 
 
-def _fingerprint(original: Generator, feature: Generator, config: PairsConfig) -> str:
-    digest = hashlib.sha256(config.model_dump_json().encode())
+def _fingerprint(original: Generator, feature: Generator, judges: PairJudges, config: PairsConfig) -> str:
+    digest = hashlib.sha256((config.model_dump_json() + judges.digest).encode())
     for network in (original, feature):
         for name, tensor in sorted(network.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -95,7 +96,7 @@ def _make_chunks(
     feature: Generator,
     judges: PairJudges,
     config: PairsConfig,
-    workdir: Path,
+    chunks_dir: Path,
     progress: ProgressFn | None,
     stop: Callable[[], bool],
 ) -> list[Path]:
@@ -103,7 +104,7 @@ def _make_chunks(
     kept, made, started = 0, 0, time.monotonic()
     while kept < config.count:
         _check_yield(config, kept, len(chunks) * config.chunk_size)
-        path = workdir / f"{len(chunks):06d}.tar"
+        path = chunks_dir / f"{len(chunks):06d}.tar"
         fresh = not path.is_file()
         if fresh:
             _make_chunk(original, feature, judges, config, path, len(chunks), stop)

@@ -10,7 +10,7 @@ from data.render.canvas import Canvas, Field
 from data.render.face import nose_tip
 from data.render.head import Head, Spot
 from data.render.palette import FRAMES, MASKS, mix, skin_colour, times
-from data.render.shapes import EggField, egg_field, lambert, ramp
+from data.render.shapes import egg_field, lambert, ramp
 
 
 def paint_glasses(canvas: Canvas, head: Head) -> None:
@@ -25,7 +25,7 @@ def paint_glasses(canvas: Canvas, head: Head) -> None:
         _paint_lens(canvas, head, spot, side)
 
 
-def paint_occluder(canvas: Canvas, head: Head, skull: EggField) -> None:
+def paint_occluder(canvas: Canvas, head: Head) -> None:
     """A mask over nose and mouth, or a hand before the chin, when the scene has one."""
     kind = head.scene.occluder.kind
     if kind == "mask":
@@ -38,7 +38,12 @@ def _paint_lens(canvas: Canvas, head: Head, spot: Spot, side: float) -> None:
     glasses = head.scene.glasses
     width = glasses.width
     reach = width + 0.5
-    part = canvas.window(spot.u - (reach if side < 0 else width + 0.06), spot.u + (reach if side > 0 else width + 0.06), spot.v - 0.3, spot.v + 0.3)
+    part = canvas.window(
+        spot.u - (reach if side < 0 else width + 0.06),
+        spot.u + (reach if side > 0 else width + 0.06),
+        spot.v - 0.3,
+        spot.v + 0.3,
+    )
     x, y = (part.u - spot.u) * (1.0 / spot.across), part.v - spot.v - (part.u - spot.u) * (spot.shear / spot.across)
     rim = _lens_distance(x, y, width, width * (0.72 + 0.24 * glasses.roundness), glasses.roundness)
     colour = FRAMES[glasses.colour]
@@ -46,7 +51,11 @@ def _paint_lens(canvas: Canvas, head: Head, spot: Spot, side: float) -> None:
     stripe = ramp(x * 0.8 + y + 0.02, -0.05, 0.0) * (1.0 - ramp(x * 0.8 + y + 0.02, 0.06, 0.11))
     part.paint(lens * (0.07 + 0.13 * stripe), (0.93, 0.97, 1.0), None)
     part.mark(part.edge(rim + glasses.thickness), "glasses")
-    temple = part.line(y + 0.05, 0.6 * glasses.thickness) * part.edge(side * x - width) * part.edge(_temple_end(part, head, side))
+    temple = (
+        part.line(y + 0.05, 0.6 * glasses.thickness)
+        * part.edge(side * x - width)
+        * part.edge(_temple_end(part, head, side))
+    )
     part.paint(temple, times(colour, 0.9, 0.9, 0.9), "glasses")
     frame = part.line(rim - 0.2 * glasses.thickness, glasses.thickness * 0.75)
     part.paint(frame, colour)
@@ -54,7 +63,8 @@ def _paint_lens(canvas: Canvas, head: Head, spot: Spot, side: float) -> None:
 
 
 def _temple_end(part: Canvas, head: Head, side: float) -> Field:
-    return head.skull.width * 0.97 - side * (part.u - head.skull.u)
+    end: Field = head.skull.width * 0.97 - side * (part.u - head.skull.u)
+    return end
 
 
 def _paint_bridge(canvas: Canvas, head: Head, spots: list[Spot]) -> None:
@@ -109,14 +119,26 @@ def _paint_hand(canvas: Canvas, head: Head) -> None:
     tips = ((0.20, 0.02), (0.07, -0.08), (-0.07, -0.06), (-0.20, 0.06))
     for across, lift in tips:
         u = base_u + side * across * 0.95
-        _paint_finger(canvas, head, (u - side * 0.02, reach + 0.34), (u - side * 0.10, reach + lift - 0.06), 0.074, skin)
+        _paint_finger(
+            canvas, head, (u - side * 0.02, reach + 0.34), (u - side * 0.10, reach + lift - 0.06), 0.074, skin
+        )
 
 
 def _paint_finger(
-    canvas: Canvas, head: Head, start: tuple[float, float], end: tuple[float, float], radius: float, skin: tuple[float, float, float]
+    canvas: Canvas,
+    head: Head,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    radius: float,
+    skin: tuple[float, float, float],
 ) -> None:
     (u0, v0), (u1, v1) = start, end
-    part = canvas.window(min(u0, u1) - radius - 0.08, max(u0, u1) + radius + 0.08, min(v0, v1) - radius - 0.08, max(v0, v1) + radius + 0.08)
+    part = canvas.window(
+        min(u0, u1) - radius - 0.08,
+        max(u0, u1) + radius + 0.08,
+        min(v0, v1) - radius - 0.08,
+        max(v0, v1) + radius + 0.08,
+    )
     du, dv = u1 - u0, v1 - v0
     along = ((part.u - u0) * du + (part.v - v0) * dv) * (1.0 / (du * du + dv * dv))
     place = np.minimum(np.maximum(along, 0.0), 1.0)

@@ -62,8 +62,13 @@ def caption(scene: Scene) -> str:
 
 
 _STYLE_WORDS = {
-    "slicked_back": "slicked-back", "short": "short", "bob": "chin-length", "long": "long", "fringe": "fringed", "curly": "curly",
-}  # fmt: skip
+    "slicked_back": "slicked-back",
+    "short": "short",
+    "bob": "chin-length",
+    "long": "long",
+    "fringe": "fringed",
+    "curly": "curly",
+}
 _COLOUR_WORDS = {"dark": "black", "brown": "brown", "red": "red", "blond": "blond", "grey": "grey"}
 _THINGS = (
     ("strands", "strands over the face"),
@@ -102,7 +107,9 @@ def _other_colour(seed: int, colour: str) -> str:
     natural = draw_natural_colour(seed)
     if natural != colour:
         return natural
-    return Stream(seed, f"without/{colour}").choice([other for other in ("dark", "brown", "red", "blond") if other != colour])
+    return Stream(seed, f"without/{colour}").choice(
+        [other for other in ("dark", "brown", "red", "blond") if other != colour]
+    )
 
 
 def _strands(scene: Scene, value: bool) -> Scene:

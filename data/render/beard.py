@@ -14,7 +14,7 @@ from data.render.shapes import EggField, egg_field, lambert, ramp, wave
 
 
 def paint_beard(canvas: Canvas, head: Head, skull: EggField) -> None:
-    """The beard of a scene that has one: jaw and chin, a moustache when it has that too; the mouth is painted over it."""
+    """The beard of a scene that has one: jaw and chin, and a moustache; the mouth is painted over it."""
     beard = head.scene.beard
     if not beard.present:
         return
@@ -29,6 +29,8 @@ def paint_beard(canvas: Canvas, head: Head, skull: EggField) -> None:
     below = np.minimum(field.inside, top)
     # A soft upper border: 0.06 wide at any size.
     soft = ramp(top, -0.03, 0.05) * canvas.edge(field.inside)
+    # It fades out below the temples, so that beard and hair stay two things.
+    soft = soft * ramp(canvas.v - head.skull.v, 0.0, 0.12)
     if beard.moustache:
         soft = np.maximum(soft, _moustache(canvas, head))
     soft = soft * (1.0 - _bare_lip(canvas, head))
@@ -71,9 +73,11 @@ def _bare_lip(canvas: Canvas, head: Head) -> Field:
 
 def _paint(canvas: Canvas, head: Head, field: EggField, cover: Field, below: Field) -> None:
     phase = head.scene.hair.phase
-    strands = 0.6 * wave(field.q * 4.3 + phase) + 0.4 * wave(field.q * 9.1 - canvas.v * 1.4 + phase)
+    strands = 0.5 * wave(field.q * 5.3 + 0.2 * wave(canvas.v * 2.1) + phase) + 0.5 * wave(
+        field.q * 8.7 - canvas.v * 1.9 + phase
+    )
     colour = np.asarray(beard_colour(head.scene.hair), np.float32).reshape(3, 1, 1)
-    canvas.paint(cover * 0.96, colour * (1.0 + 0.20 * strands))
+    canvas.paint(cover * 0.96, colour * (1.0 + 0.15 * strands))
     nx, ny, nz = field.normal(flat=0.3)
     shade = lambert(nx, ny, nz + 0.25, head.light)
     mouth = mouth_spot(head)

@@ -1,7 +1,7 @@
 """A picture in the making: colour, light and region label per pixel, in the head's own coordinates.
 
-Everything is drawn from analytic distances with an edge one pixel wide, so that any size shows the same picture. Per pixel only
-+ - * / sqrt min max are used: IEEE rounds those exactly, so that a scene gives the same bytes on every machine.
+Everything is drawn from analytic distances with an edge one pixel wide, so that any size shows the same picture. Per
+pixel only + - * / sqrt min max are used: IEEE rounds those exactly, so that a scene gives the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _CODES = {name: code for code, name in enumerate(REGIONS)}
 class Canvas:
     """A picture, or a window of one that shares its memory.
 
-    x, y: H×W in the picture's coordinates ([-1, 1], y down). u, v: H×W in the head's coordinates (origin at the middle of the
-    head at eye level, no roll). albedo 3×H×W; shade (how much key light arrives), gloss: H×W; label: uint8 H×W. `pixel` is a
-    pixel's width in head units; `frame` is (shift x, shift y, scale, cos roll, sin roll).
+    x, y: H×W in the picture's coordinates ([-1, 1], y down). u, v: H×W in the head's coordinates (origin at the middle
+    of the head at eye level, no roll). albedo 3×H×W; shade (how much key light arrives), gloss: H×W; label: uint8 H×W.
+    `pixel` is a pixel's width in head units; `frame` is (shift x, shift y, scale, cos roll, sin roll).
     """
 
     x: Field

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from data.render.canvas import Canvas, Field
@@ -64,7 +66,9 @@ def paint_nose(canvas: Canvas, head: Head) -> None:
         inside = np.maximum(inside, 1.2 * blob(part.u, part.v, wing.u, wing.v, 0.075, 0.085))
     side_distance, along = _bridge(part, head)
     ridge = (1.0 - side_distance * side_distance) * ramp(along, 0.18, 0.3) * (along < 1.0)
-    inside = np.maximum(inside, np.maximum(ridge, 1.4 * blob(part.u, part.v, tip.u, tip.v, width, subject.nose_tip * 1.1)))
+    inside = np.maximum(
+        inside, np.maximum(ridge, 1.4 * blob(part.u, part.v, tip.u, tip.v, width, subject.nose_tip * 1.1))
+    )
     part.mark(np.where(inside > 0.32, 1.0, 0.0).astype(np.float32), "nose")
 
 
@@ -72,7 +76,7 @@ def paint_wrinkles(canvas: Canvas, head: Head) -> None:
     """Forehead lines, crow's feet, folds beside the nose, bags under the eyes; their strength is the age."""
     age = head.scene.age
     strength = max(0.0, age - 0.25) / 0.75
-    _paint_folds(canvas, head, 0.10 + 0.75 * strength + 0.35 * head.scene.expression.smile)
+    _paint_folds(canvas, head, 0.04 + 0.75 * strength + 0.35 * head.scene.expression.smile)
     if strength == 0.0:
         return
     for level, length in ((-0.33, 0.26), (-0.405, 0.30), (-0.48, 0.26)):
@@ -93,10 +97,10 @@ def nose_tip(head: Head) -> Spot:
 
 def _tint_skin(canvas: Canvas, head: Head, cover: Field) -> None:
     subject = head.scene.subject
-    blush = 0.25 + 0.6 * subject.blush + 0.2 * head.scene.expression.smile
+    blush = 0.12 + 0.6 * subject.blush + 0.2 * head.scene.expression.smile
     for side in (-1.0, 1.0):
         cheek = head.spot(side * subject.eye_spacing * 1.25, 0.30)
-        canvas.tint(blob(canvas.u, canvas.v, cheek.u, cheek.v, 0.27, 0.22) * cover * blush, (1.0, 0.80, 0.79))
+        canvas.tint(blob(canvas.u, canvas.v, cheek.u, cheek.v, 0.27, 0.22) * cover * blush, (1.0, 0.83, 0.82))
         socket = head.spot(side * subject.eye_spacing, -0.01)
         canvas.tint(blob(canvas.u, canvas.v, socket.u, socket.v, 0.23, 0.15) * cover * 0.6, (0.88, 0.79, 0.79))
     if subject.freckles > 0.0:
@@ -114,17 +118,30 @@ def _paint_freckles(canvas: Canvas, head: Head) -> None:
         for side in (-1.0, 1.0):
             spot = head.spot(side * across + 0.012, down)
             part = canvas.window(spot.u - 0.04, spot.u + 0.04, spot.v - 0.04, spot.v + 0.04)
-            part.tint(blob(part.u, part.v, spot.u, spot.v, 0.030, 0.028) * subject.freckles, (0.62, 0.44, 0.38))
+            part.tint(blob(part.u, part.v, spot.u, spot.v, 0.029, 0.027) * subject.freckles, (0.66, 0.49, 0.42))
 
 
-_FRECKLES = ((0.16, 0.17), (0.22, 0.22), (0.29, 0.18), (0.35, 0.23), (0.26, 0.28), (0.18, 0.29), (0.40, 0.17), (0.33, 0.31), (0.08, 0.14))
+_FRECKLES = (
+    (0.16, 0.17),
+    (0.22, 0.22),
+    (0.29, 0.18),
+    (0.35, 0.23),
+    (0.26, 0.28),
+    (0.18, 0.29),
+    (0.40, 0.17),
+    (0.33, 0.31),
+    (0.08, 0.14),
+)
 
 
 def _face_relief(canvas: Canvas, head: Head, nx: Field, ny: Field) -> None:
     subject, age = head.scene.subject, head.scene.age
     smile = head.scene.expression.smile
     spacing = subject.eye_spacing
-    mounds = [(0.0, head.mouth_down, 0.27, 0.19, 0.28), (0.0, subject.chin_length - 0.11, 0.17, 0.13, 0.5 * subject.chin_ball)]
+    mounds = [
+        (0.0, head.mouth_down, 0.27, 0.19, 0.28),
+        (0.0, subject.chin_length - 0.11, 0.17, 0.13, 0.5 * subject.chin_ball),
+    ]
     for side in (-1.0, 1.0):
         mounds.append((side * spacing, 0.0, 0.21, 0.15, -0.42))
         mounds.append((side * spacing * 0.95, -subject.brow_height - 0.02, 0.22, 0.10, 0.20))
@@ -170,9 +187,9 @@ def _add_mound(canvas: Canvas, spot: Spot, width: float, height: float, slope: f
 def _shine(nx: Field, ny: Field, nz: Field, light: Vector) -> Field:
     """A highlight: the cosine to the half-way vector, to the 16th."""
     x, y, z = light[0], light[1], light[2] + 1.0
-    norm = 1.0 / (x * x + y * y + z * z) ** 0.5
+    norm = 1.0 / math.sqrt(x * x + y * y + z * z)
     facing = (nx * (x * norm) + ny * (y * norm) + nz * (z * norm)) / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-6)
-    power = np.maximum(facing, 0.0)
+    power: Field = np.maximum(facing, 0.0)
     for _ in range(4):
         power = power * power
     return power

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from data.render.canvas import Canvas, Field
@@ -34,7 +36,7 @@ def paint_brows(canvas: Canvas, head: Head) -> None:
         half = subject.brow_thickness * (1.0 - 0.42 * ramp(out, -0.2, 1.0)) * np.sqrt(end)
         cover = part.line(y - middle, half) * (0.78 + 0.22 * subject.brow_darkness)
         part.paint(cover, colour)
-        part.mark(part.line(y - middle, half + 0.008), "brows")
+        part.mark(part.line(y - middle, half + 0.008) * (np.abs(out) < 1.0), "brows")
         part.light(cover, part.shade * 0.95)
 
 
@@ -47,11 +49,14 @@ def paint_mouth(canvas: Canvas, head: Head) -> None:
     t = x * (1.0 / width)
     arch = 1.0 - t * t
     line = mouth.centre_line(t)
-    upper_edge, lower_edge = line - mouth.gap * 0.3 * arch, line + mouth.gap * 0.7 * arch
+    full = arch * (1.55 - 0.55 * np.maximum(arch, 0.0))
+    upper_edge, lower_edge = line - mouth.gap * 0.3 * full, line + mouth.gap * 0.7 * full
     bow = 1.0 - mouth.bow * np.maximum(1.0 - np.abs(t) * 3.6, 0.0)
     top = upper_edge - mouth.upper * arch * bow * (1.0 + 0.25 * arch)
     bottom = lower_edge + mouth.lower * arch * (1.0 + 0.25 * arch)
-    shadow = blob(part.u, part.v, spot.u, spot.v + mouth.centre + mouth.gap * 0.7 + mouth.lower * 1.25 + 0.035, width * 0.8, 0.05)
+    shadow = blob(
+        part.u, part.v, spot.u, spot.v + mouth.centre + mouth.gap * 0.7 + mouth.lower * 1.25 + 0.035, width * 0.8, 0.05
+    )
     part.tint(shadow * 0.6, (0.74, 0.62, 0.60))
     ends = part.edge((1.0 - np.abs(t)) * width + 0.01)
     _paint_gape(part, t, y, upper_edge, lower_edge, mouth.gap, ends)
@@ -73,28 +78,45 @@ def mouth_corners(head: Head) -> tuple[tuple[float, float], tuple[float, float]]
     return (spot.u - reach, spot.v + rise * spot.down - slope), (spot.u + reach, spot.v + rise * spot.down + slope)
 
 
+@dataclass(frozen=True)
 class _Mouth:
-    """A mouth's measures after expression."""
+    """A mouth's measures after expression; `lift` is how far the corners rise above the middle."""
 
-    def __init__(self, head: Head) -> None:
-        subject, expression = head.scene.subject, head.scene.expression
-        smile = expression.smile
-        self.half_width = subject.mouth_width * (1.0 + 0.24 * smile - 0.10 * expression.mouth_open * (1.0 - smile))
-        self.gap = 0.135 * expression.mouth_open
-        self.upper = subject.lip_upper * (1.0 - 0.22 * smile)
-        self.lower = subject.lip_lower * (1.0 - 0.16 * smile)
-        self.bow = subject.lip_bow * (1.0 - 0.5 * smile)
-        self.lift = 0.125 * smile - subject.mouth_curve
-        self.centre = self.lift * 0.36
-        self.corner = self.centre - self.lift
+    half_width: float
+    gap: float
+    upper: float
+    lower: float
+    bow: float
+    lift: float
+
+    @property
+    def centre(self) -> float:
+        """How far the middle sinks when the corners rise."""
+        return self.lift * 0.36
+
+    @property
+    def corner(self) -> float:
+        """Height of the corners."""
+        return self.centre - self.lift
 
     def centre_line(self, t: Field) -> Field:
         """Height of the line between the lips at t in [-1, 1]."""
-        return self.centre - self.lift * t * t
+        square = t * t
+        line: Field = self.centre - self.lift * square * (0.75 + 0.25 * square)
+        return line
 
 
 def _mouth_shape(head: Head) -> _Mouth:
-    return _Mouth(head)
+    subject, expression = head.scene.subject, head.scene.expression
+    smile = expression.smile
+    return _Mouth(
+        half_width=subject.mouth_width * (1.0 + 0.24 * smile - 0.10 * expression.mouth_open * (1.0 - smile)),
+        gap=0.135 * expression.mouth_open,
+        upper=subject.lip_upper * (1.0 - 0.22 * smile),
+        lower=subject.lip_lower * (1.0 - 0.16 * smile),
+        bow=subject.lip_bow * (1.0 - 0.5 * smile),
+        lift=0.105 * smile + 0.010 - subject.mouth_curve,
+    )
 
 
 def _paint_gape(part: Canvas, t: Field, y: Field, upper: Field, lower: Field, gap: float, ends: Field) -> None:
@@ -111,7 +133,12 @@ def _paint_gape(part: Canvas, t: Field, y: Field, upper: Field, lower: Field, ga
 
 
 def _paint_lips(
-    part: Canvas, head: Head, place: tuple[Field, Field, Field], upper: tuple[Field, Field], lower: tuple[Field, Field], ends: Field
+    part: Canvas,
+    head: Head,
+    place: tuple[Field, Field, Field],
+    upper: tuple[Field, Field],
+    lower: tuple[Field, Field],
+    ends: Field,
 ) -> None:
     t, y, arch = place
     colour = lip_colour(head.scene.subject, skin_colour(head.scene.subject, head.scene.age))
@@ -181,7 +208,14 @@ def _paint_ball(part: Canvas, head: Head, place: tuple[Field, Field], upper: Fie
     disc = part.edge(radius - distance) * cover
     part.paint(disc, times(iris, 0.42, 0.42, 0.45))
     part.paint(part.edge(radius * 0.84 - distance) * cover, iris)
-    bright = blob(x, y, scene.expression.gaze_x * radius, scene.expression.gaze_y * radius + 0.42 * radius, radius * 0.95, radius * 0.7)
+    bright = blob(
+        x,
+        y,
+        scene.expression.gaze_x * radius,
+        scene.expression.gaze_y * radius + 0.42 * radius,
+        radius * 0.95,
+        radius * 0.7,
+    )
     part.paint(bright * disc * 0.45, mix(iris, (1.0, 1.0, 1.0), 0.45))
     part.paint(part.edge(radius * 0.44 - distance) * cover, (0.03, 0.025, 0.03))
     sign = 1.0 if head.light[0] >= 0.0 else -1.0

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import UserError
-from data.render.attributes import region_of
 from data.render.accessories import paint_glasses, paint_occluder
+from data.render.attributes import region_of
 from data.render.backdrop import paint_background, paint_body
 from data.render.beard import paint_beard
 from data.render.canvas import Canvas, blank
@@ -32,10 +32,10 @@ MIN_SIZE_PX, MAX_SIZE_PX = 16, 1024
 class Rendered:
     """Pictures and their labels, one per scene.
 
-    images uint8 N×H×W×3 (RGB); regions uint8 N×H×W (index into REGIONS); landmarks float32 N×5×2 (x, y in pixels, a pixel's
-    centre is a whole number: left eye, right eye, nose tip, left and right mouth corner, left = left in the image);
-    pose_deg float32 N×3 (yaw to the image's right, pitch up, roll clockwise); box float32 N×4 (left, top, right, bottom of the
-    face in pixels).
+    images uint8 N×H×W×3 (RGB); regions uint8 N×H×W (index into REGIONS); landmarks float32 N×5×2 (x, y in
+    pixels, a pixel's centre is a whole number: left eye, right eye, nose tip, left and right mouth corner, left
+    = left in the image); pose_deg float32 N×3 (yaw to the image's right, pitch up, roll clockwise); box float32
+    N×4 (left, top, right, bottom of the face in pixels).
     """
 
     images: npt.NDArray[np.uint8]
@@ -76,7 +76,9 @@ def render_many(scenes: Sequence[Scene], size_px: int = 64, processes: int | Non
     # A forked child may inherit the locks of a threaded parent (torch, Dagster); a spawned one does not.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         parts = list(pool.map(render, chunks, [size_px] * len(chunks)))
-    return Rendered(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rendered.__dataclass_fields__))
+    return Rendered(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in Rendered.__dataclass_fields__)
+    )
 
 
 def changed_region(first: Rendered, second: Rendered, attribute: str) -> npt.NDArray[np.bool_]:
@@ -87,7 +89,9 @@ def changed_region(first: Rendered, second: Rendered, attribute: str) -> npt.NDA
 
 def _check_size(size_px: int) -> None:
     if not MIN_SIZE_PX <= size_px <= MAX_SIZE_PX:
-        raise UserError(f"cannot render at {size_px} px: expected {MIN_SIZE_PX} to {MAX_SIZE_PX}", "choose a size in that range")
+        raise UserError(
+            f"cannot render at {size_px} px: expected {MIN_SIZE_PX} to {MAX_SIZE_PX}", "choose a size in that range"
+        )
 
 
 def _draw(head: Head, size_px: int) -> Canvas:
@@ -107,7 +111,7 @@ def _draw(head: Head, size_px: int) -> Canvas:
     paint_glasses(canvas, head)
     paint_hair_front(canvas, head, skull)
     paint_strands(canvas, head)
-    paint_occluder(canvas, head, skull)
+    paint_occluder(canvas, head)
     return canvas
 
 
@@ -119,7 +123,10 @@ def _develop(canvas: Canvas, head: Head) -> npt.NDArray[np.uint8]:
         colour = light.exposure * (1.0 + warm * light.warmth)
         # Ambient light has half of the key's warmth.
         ambient = light.ambient * light.exposure * (1.0 + 0.5 * warm * light.warmth)
-        value = canvas.albedo[channel] * (ambient + (light.key * colour) * canvas.shade) + (light.key * colour) * canvas.gloss
+        value = (
+            canvas.albedo[channel] * (ambient + (light.key * colour) * canvas.shade)
+            + (light.key * colour) * canvas.gloss
+        )
         # A soft shoulder above 0.8 keeps highlights from clipping.
         over = np.maximum(value - 0.8, 0.0)
         value = np.minimum(value, 0.8) + over / (1.0 + 2.2 * over)

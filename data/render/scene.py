@@ -14,15 +14,21 @@ from data.render.subject import Mole, Subject, draw_subject
 Colour = tuple[float, float, float]
 
 HAIR_STYLES = ("slicked_back", "short", "bob", "long", "fringe", "curly")
-HAIR_STYLE_WEIGHTS = (("slicked_back", 0.18), ("short", 0.25), ("bob", 0.14), ("long", 0.17), ("fringe", 0.14), ("curly", 0.12))
-HAIR_COLOURS = ("dark", "brown", "red", "blond", "grey")
+HAIR_STYLE_WEIGHTS = (
+    ("slicked_back", 0.18),
+    ("short", 0.25),
+    ("bob", 0.14),
+    ("long", 0.17),
+    ("fringe", 0.14),
+    ("curly", 0.12),
+)
 NATURAL_COLOUR_WEIGHTS = (("dark", 0.42), ("brown", 0.22), ("red", 0.14), ("blond", 0.22))
 OCCLUDERS = ("none", "mask", "hand")
 
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in degrees (yaw: to the image's right, pitch: up, roll: clockwise), placement in units of half the picture."""
+    """Angles in degrees (yaw: to the image's right, pitch: up, roll: clockwise), placement in half pictures."""
 
     yaw_deg: float
     pitch_deg: float
@@ -136,7 +142,9 @@ class Scene:
         try:
             return _scene(json.loads(text))
         except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"not a scene of the renderer: {error}", "give the text that Scene.to_json wrote") from error
+            raise UserError(
+                f"not a scene of the renderer: {error}", "give the text that Scene.to_json wrote"
+            ) from error
 
 
 def draw_scene(seed: int, subject: Subject | None = None) -> Scene:
@@ -194,7 +202,7 @@ def _draw_pose(draw: Stream) -> Pose:
         roll_deg=draw.signed(4.0) + draw.signed(4.0),
         shift_x=draw.signed(0.035),
         shift_y=draw.signed(0.035),
-        zoom=draw.uniform(0.95, 1.06),
+        zoom=draw.uniform(0.91, 1.02),
     )
 
 
@@ -218,7 +226,7 @@ def _draw_light(draw: Stream) -> Light:
         ambient=1.06 - key + draw.signed(0.05),
         key=key,
         warmth=draw.signed(1.0),
-        exposure=draw.uniform(0.74, 1.1),
+        exposure=draw.uniform(0.78, 1.1),
     )
 
 
@@ -254,12 +262,18 @@ def _draw_glasses(draw: Stream) -> Glasses:
 
 def _draw_occluder(draw: Stream, seed: int) -> Occluder:
     present = draw.chance(0.04)
-    return Occluder(kind=draw_occluder_kind(seed) if present else "none", side=draw.choice((-1.0, 1.0)), colour=int(draw.uniform(0, 3)))
+    return Occluder(
+        kind=draw_occluder_kind(seed) if present else "none",
+        side=draw.choice((-1.0, 1.0)),
+        colour=int(draw.uniform(0, 3)),
+    )
 
 
 def _draw_backdrop(draw: Stream) -> Backdrop:
     hue, saturation, value = draw.unit(), draw.uniform(0.08, 0.58), draw.uniform(0.35, 0.98)
-    discs = tuple((draw.signed(1.0), draw.uniform(-1.0, 0.5), draw.uniform(0.2, 0.55), draw.uniform(0.05, 0.2)) for _ in range(3))
+    discs = tuple(
+        (draw.signed(1.0), draw.uniform(-1.0, 0.5), draw.uniform(0.2, 0.55), draw.uniform(0.05, 0.2)) for _ in range(3)
+    )
     return Backdrop(
         upper=_hsv(hue, saturation, value),
         lower=_hsv(hue + draw.signed(0.12), saturation * draw.uniform(0.7, 1.2), value * draw.uniform(0.55, 0.9)),
@@ -283,7 +297,9 @@ def _scene(row: dict[str, Any]) -> Scene:
     subject["moles"] = tuple(Mole(**mole) for mole in subject["moles"])
     light = dict(row["light"])
     light["direction"] = tuple(light["direction"])
-    backdrop = {key: tuple(value) if isinstance(value, list) else value for key, value in row["backdrop"].items()}
+    backdrop: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in row["backdrop"].items()
+    }
     backdrop["discs"] = tuple(tuple(disc) for disc in backdrop["discs"])
     return Scene(
         seed=row["seed"],

@@ -19,8 +19,8 @@ _WORD_BYTES = 6  # 48 bits: an exact fraction in a double
 class Stream:
     """Random numbers that depend on a seed and a name alone.
 
-    Every group of parameters has a stream of its own, so that a parameter added later moves no other one. The numbers come from
-    BLAKE2b in counter mode: they depend on no library version.
+    Every group of parameters has a stream of its own, so that a parameter added later moves no other one. The numbers
+    come from BLAKE2b in counter mode: they depend on no library version.
     """
 
     def __init__(self, seed: int, name: str) -> None:

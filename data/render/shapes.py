@@ -29,7 +29,11 @@ class Egg:
 
 @dataclass(frozen=True)
 class EggField:
-    """An egg over a canvas: `inside` is the signed distance (positive within), q in [-1, 1] across, t_up and t_down in [0, 1]."""
+    """An egg over a canvas.
+
+    inside: signed distance, positive within; fill: the implicit function (1 in the middle, 0 at the edge); q: place across,
+    [-1, 1]; t_up, t_down: places above and below the middle, [0, 1]; height: of the inflated egg.
+    """
 
     inside: Field
     fill: Field
@@ -39,7 +43,7 @@ class EggField:
     height: Field
 
     def normal(self, flat: float = 0.0) -> tuple[Field, Field, Field]:
-        """The unit normal of the inflated egg; `flat` in [0, 1] flattens its middle."""
+        """A normal (of any length) of the inflated egg; `flat` in [0, 1] flattens its middle."""
         q = self.q if flat == 0.0 else self.q * ((1.0 - flat) + flat * self.q * self.q)
         return q, (self.t_down - self.t_up) * (1.0 - 0.45 * flat), self.height
 
@@ -55,7 +59,9 @@ def egg_field(egg: Egg, u: Field, v: Field, notch: Field | float = 0.0) -> EggFi
     if egg.lean != 0.0:
         du = du - egg.lean * np.minimum(t_down, 1.0)
     q = du / width
-    rise = down2 * ((1.0 - egg.square_down) + egg.square_down * down2) + up2 * ((1.0 - egg.square_up) + egg.square_up * up2)
+    rise = down2 * ((1.0 - egg.square_down) + egg.square_down * down2) + up2 * (
+        (1.0 - egg.square_up) + egg.square_up * up2
+    )
     q2 = q * q
     fill = 1.0 - (q2 + rise + notch)
     slope_q = 2.0 * q / width
@@ -85,7 +91,8 @@ def ramp(value: Field, low: float, high: float) -> Field:
 
 
 def lambert(nx: Field, ny: Field, nz: Field, towards: Vector, wrap: float = 0.3) -> Field:
-    """How much light arrives at a surface; `wrap` lets it reach around the edge. The normal need not have unit length."""
+    """How much light arrives at a surface; `wrap` lets it reach around the edge. The normal may have any length."""
     norm = np.sqrt(nx * nx + ny * ny + nz * nz + 1e-6)
     facing = (nx * towards[0] + ny * towards[1] + nz * towards[2]) / norm
-    return np.maximum((facing + wrap) * (1.0 / (1.0 + wrap)), 0.0)
+    arrives: Field = np.maximum((facing + wrap) * (1.0 / (1.0 + wrap)), 0.0)
+    return arrives

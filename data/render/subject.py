@@ -164,5 +164,12 @@ def _moles(draw: Stream) -> tuple[Mole, ...]:
 
 def _mole(draw: Stream) -> Mole:
     side = draw.choice((-1.0, 1.0))
-    across, down = draw.choice(((0.30, 0.18), (0.36, 0.32), (0.22, 0.34), (0.26, 0.50), (0.12, 0.62), (0.12, -0.26), (0.17, 0.22)))
-    return Mole(side * (across + draw.signed(0.03)), down + draw.signed(0.03), draw.uniform(0.016, 0.024), draw.uniform(0.6, 0.9))
+    across, down = draw.choice(
+        ((0.30, 0.18), (0.36, 0.32), (0.22, 0.34), (0.26, 0.50), (0.12, 0.62), (0.12, -0.26), (0.17, 0.22))
+    )
+    return Mole(
+        side * (across + draw.signed(0.03)),
+        down + draw.signed(0.03),
+        draw.uniform(0.014, 0.021),
+        draw.uniform(0.6, 0.9),
+    )

@@ -9,7 +9,6 @@ from orchestration.step import Outcome, Step
 from training.editor.config import EditorTrainingConfig
 from training.editor.train import train_editor
 from training.fusion import FusionConfig
-from training.interruption import Interrupted
 from training.judges import load_judges
 from training.pair_store import load_pairs
 from training.pairs import PairsConfig, make_pairs
@@ -32,8 +31,6 @@ def edit_pairs(step: Step) -> Outcome:
     original, feature = (load_generator(step.input(name)) for name in ("original_network", "feature_network"))
     judges = load_judges(step.input("judges"))
     result = make_pairs(original, feature, judges, config, step.out, step.workdir, step.progress, step.should_stop)
-    if not result.finished:
-        raise Interrupted(f"{step.id} stopped; the same command goes on from there")
     facts = {"pairs": result.kept, "candidates": result.candidates, "kept_share": result.kept / result.candidates}
     headline = f"{result.kept:,} of {result.candidates:,} candidates"
     return Outcome({**facts, "headline": headline, **result.dropped}, {"pairs": _pairs_sheet(step)})
@@ -58,8 +55,6 @@ def attribute_editor(step: Step) -> Outcome:
         step.should_stop,
         accelerator=step.lightning_accelerator,
     )
-    if not result.finished:
-        raise Interrupted(f"{step.id} stopped; the same command goes on from there")
     losses = {f"final/{name}": value for name, value in result.losses.items()}
     return Outcome({"pairs": result.pairs, **losses, "headline": f"{config.kimg:g} kimg on {result.pairs:,} pairs"})
 

@@ -83,12 +83,12 @@ def _outcome(step: Step, summary: ImageSetSummary, kind: Kind, **facts: Any) -> 
     manifest = read_manifest(step.out)
     result = validate_manifest(kind, manifest, **facts)
     check = CheckOutcome(EXPECTATIONS, result.success, "; ".join(result.failed) or "all hold", result.document)
-    metadata = {
+    metadata: dict[str, float | int | str] = {
         "images": summary.count,
         "subjects": int(manifest["subject"].nunique()),
-        "quarantined": summary.quarantined,
+        "quarantined": sum(summary.quarantined.values()),
         "dataset_root": summary.dataset_root,
-        "headline": f"{summary.count:,} images, {summary.quarantined} quarantined",
+        "headline": f"{summary.count:,} images, {sum(summary.quarantined.values())} quarantined",
     }
     return Outcome(metadata, {"preview": _preview(step.out)}, (check,))
 

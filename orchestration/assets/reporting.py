@@ -34,7 +34,7 @@ def original_report(step: Step) -> Outcome:
     sampled = generator_sampler(load_generator(step.input("original_network")), config.seed, device=device)
     shipped = step.params.original_network.start == "shipped"
     before = generator_sampler(shipped_original().build_generator(), config.seed, device=device) if shipped else None
-    features = load_judges(step.input("judges")).features
+    features = load_judges(step.input("judges"), device).features
     real = real_images(step.input("aligned_images"))
     report = evaluate_original_network(sampled, before, real, features, config, device)
     write_original_report(report, step.out)
@@ -49,7 +49,7 @@ def attribute_report(step: Step) -> Outcome:
     section = step.params.attribute_report
     device = torch.device(step.lease.accelerator)
     editor = load_editor(step.input("attribute_editor"), device)
-    panel = evaluation_panel(load_judges(step.input("judges")))
+    panel = evaluation_panel(load_judges(step.input("judges"), device))
     held_out = held_out_set(step.input("aligned_images"), step.partition, section.count)
     config = AttributeReportConfig(
         threshold=section.threshold,

@@ -83,9 +83,10 @@ def _finish(
     sign: Sign | None,
 ) -> LedgerEntry:
     """All that follows the swap; each part may be done again."""
-    stat_cache.remember(root, intent.asset_id, digest)
     if commit_dvc and not dvc.under_repro():
         dvc.commit(root, [intent.asset_id.stage])
+    # After DVC, which may give a file another time while it links it to its cache.
+    stat_cache.remember(root, intent.asset_id, digest)
     fail_points.reach("dvc-committed")
     entry = journal.record(root, intent, sign)
     fail_points.reach("ledger-written")
@@ -126,7 +127,17 @@ def _recover_open(root: Path, intent: Intent, on_published: Sequence[OnPublished
         LOGGER.warning("%s: an unfinished publication was rolled back", intent.asset_id)
         journal.close(root, intent, "abandoned")
         return
-    _finish(root, intent, digest, on_published, commit_dvc=True, sign=sign)
+    _commit_if_dvc_can(root, intent.asset_id)
+    _finish(root, intent, digest, on_published, commit_dvc=False, sign=sign)
+
+
+def _commit_if_dvc_can(root: Path, asset_id: AssetId) -> None:
+    """DVC may know the stage no more, when params.yaml changed since the crash: that holds up nothing else."""
+    try:
+        if not dvc.under_repro():
+            dvc.commit(root, [asset_id.stage])
+    except dvc.DvcError as error:
+        LOGGER.warning("%s was recovered, but not committed to DVC: %s", asset_id, error)
 
 
 def _digest_if(folder: Path, version: str) -> PayloadDigest | None:

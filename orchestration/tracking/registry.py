@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class ModelVersion:
     tags: Mapping[str, str]
 
 
-def register(tracker: Tracker, run: TrackedRun, name: str, files: Path, tags: Mapping[str, str]) -> str:
+def register(tracker: Tracker, run: TrackedRun, name: str, files: Iterable[Path], tags: Mapping[str, str]) -> str:
     """Register `files` as a version of `name` and point `candidate` at it; returns the version.
 
     A retry of the same run finds the version that it registered before.
@@ -38,7 +38,8 @@ def register(tracker: Tracker, run: TrackedRun, name: str, files: Path, tags: Ma
         client.create_registered_model(name, description=f"Editloom {name}")
     version = _version_of(tracker, name, run.run_id)
     if version is None:
-        run.artifact(files, MODEL_FOLDER)
+        for file in files:
+            run.artifact(file, MODEL_FOLDER)
         source = f"runs:/{run.run_id}/{MODEL_FOLDER}"
         version = str(client.create_model_version(name, source, run.run_id, tags=dict(tags)).version)
     client.set_registered_model_alias(name, CANDIDATE, version)

@@ -109,7 +109,8 @@ def test_reference_image_gives_the_template(images: Path, tmp_path: Path) -> Non
     assert np.abs(np.array([template["left_eye"], template["right_eye"]]) * 512 - EYES).max() < 3.5
     manifest = read_manifest(tmp_path / "out")
     row = manifest[manifest["source"] == "one.png"].iloc[0]
-    np.testing.assert_allclose(np.reshape(row["transform"], (2, 3))[:, :2], np.eye(2) / 8, atol=1e-6)
+    turned = np.reshape(row["transform"], (2, 3))[:, :2]
+    np.testing.assert_allclose(turned, np.eye(2) / 8, atol=1e-5)  # the template has six digits
     with pytest.raises(UserError, match="neither an image of the set nor a file"):
         align_images(images, tmp_path / "no", AlignmentConfig(detector="dlib", reference="nobody.png"))
     with pytest.raises(UserError, match="no face in the reference"):
@@ -117,12 +118,12 @@ def test_reference_image_gives_the_template(images: Path, tmp_path: Path) -> Non
 
 
 def test_photographs_without_a_detector_are_a_users_error(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Set aligned_images.detector to dlib"):
+    with pytest.raises(UserError, match=r"Set aligned_images\.detector to dlib"):
         align_images(images, tmp_path / "out", AlignmentConfig())
 
 
 def test_face_too_small_goes_to_quarantine(images: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="2 face_too_small, 1 no_face|1 no_face, 2 face_too_small"):
+    with pytest.raises(UserError, match="2 face_too_small, 1 no_face"):
         align_images(images, tmp_path / "out", AlignmentConfig(detector="dlib", min_inter_ocular_px=60))
 
 

@@ -27,9 +27,14 @@ def _ramp(mode: str = "RGB") -> Image.Image:
     return Image.fromarray(np.stack([x * 5, y * 7, x * 0 + 60], -1).astype(np.uint8)).convert(mode)
 
 
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
 def _header_only_png(width: int, height: int) -> bytes:
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    """A PNG that says how large it is and has the first few of its pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(bytes(999)))
 
 
 def test_plain_rgb_is_untouched() -> None:
@@ -88,8 +93,9 @@ def test_transparency_lies_on_white() -> None:
 
 
 def test_colour_profile_is_applied_and_a_damaged_one_ignored() -> None:
-    lab_like = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert np.abs(decode_image(_encoded(_ramp(), "PNG", icc_profile=lab_like)).astype(int) - np.asarray(_ramp())).max() <= 1
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    through_srgb = decode_image(_encoded(_ramp(), "PNG", icc_profile=profile)).astype(int)
+    assert np.abs(through_srgb - np.asarray(_ramp())).max() <= 1
     assert np.array_equal(decode_image(_encoded(_ramp(), "PNG", icc_profile=b"no profile")), np.asarray(_ramp()))
 
 
@@ -100,11 +106,12 @@ def test_colour_profile_is_applied_and_a_damaged_one_ignored() -> None:
         (b"dear diary", "not_an_image"),
         (_header_only_png(30_000, 30_000), "too_many_pixels"),
         (_header_only_png(11_000, 11_000), "too_many_pixels"),
-        (_encoded(_ramp(), "JPEG")[:-200], "truncated"),
+        (_encoded(_ramp(), "JPEG")[:-60], "truncated"),
+        (_encoded(_ramp(), "JPEG")[:90], "truncated"),
         (_encoded(_ramp(), "PNG")[:-60], "truncated"),
         (_encoded(Image.new("RGB", (40, 9)), "PNG"), "too_small"),
     ],
-    ids=["empty", "text", "bomb", "large", "cut jpeg", "cut png", "narrow"],
+    ids=["empty", "text", "bomb", "large", "cut jpeg", "cut in the header", "cut png", "narrow"],
 )
 def test_bad_bytes_are_refused_with_their_reason(payload: bytes, reason: str) -> None:
     with pytest.raises(BadImageError) as refused:

@@ -46,8 +46,9 @@ def _frame(rows: int = 6) -> pd.DataFrame:
 
 def _set(column: str, value: object) -> Callable[[pd.DataFrame], None]:
     def change(frame: pd.DataFrame) -> None:
-        frame[column] = frame[column].astype(object)
-        frame.at[1, column] = value
+        values = list(frame[column])
+        values[1] = value
+        frame[column] = pd.Series(values, dtype=object)
 
     return change
 

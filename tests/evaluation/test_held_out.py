@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.errors import UserError
-from data.manifest import read_manifest
+from data.manifest import read_manifest, write_manifest
 from evaluation.held_out import dilate, held_out_set
 
 
@@ -29,6 +30,16 @@ def test_truth_keeps_the_face_outside_the_mask(aligned_dir: Path) -> None:
     # Same scene, size and transform: outside, only the edge's antialiasing and soft shadows may move.
     assert outside.mean() < 0.5 < 10 < inside.mean()
     assert 0.3 < held_out.outside.mean() < 0.98
+
+
+def test_images_of_another_renderer_version_are_refused(aligned_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(aligned_dir, tmp_path / "aligned")
+    manifest = read_manifest(aligned_dir)
+    # The scene of another image: what a changed renderer would draw, from the report's point of view.
+    manifest["scene"] = np.roll(manifest["scene"].to_numpy(), 1)
+    write_manifest(manifest, tmp_path / "aligned")
+    with pytest.raises(UserError, match="another version of the renderer"):
+        held_out_set(tmp_path / "aligned", "beard", limit=4)
 
 
 def test_unknown_attribute_and_missing_manifest_are_told_apart(aligned_dir: Path, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_rooms_accept_what_the_settings_may_say(preset: Path) -> None:
     original = params.original_network.model_dump(exclude={"start", "network"})
     GanTrainingConfig(**original, generator=GeneratorConfig(**params.original_network.network.model_dump()))
     feature = params.for_attribute("beard").feature_network
-    GanTrainingConfig(**feature.model_dump(exclude={"score_images", "identity_weight"}))
+    GanTrainingConfig(**feature.model_dump())
     PairsConfig(attribute="beard", **params.edit_pairs.model_dump())
     EditorTrainingConfig(attribute="beard", **params.attribute_editor.model_dump())
     JudgeImagesConfig(**params.judge_images.model_dump())

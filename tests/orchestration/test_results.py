@@ -87,7 +87,8 @@ def test_page_is_a_function_of_the_records(docs: Path) -> None:
 def test_processes_that_record_at_once_lose_nothing(docs: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from orchestration.results import record\n"
-        "for i in range(5): record(Path(sys.argv[1]), group='g', name=f'{sys.argv[2]}{i}', value=1, unit='', command='c')"
+        "for i in range(5):\n"
+        "    record(Path(sys.argv[1]), group='g', name=f'{sys.argv[2]}{i}', value=1, unit='', command='c')"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", script, str(docs), name]) for name in "ab"]
     assert [job.wait() for job in jobs] == [0, 0]

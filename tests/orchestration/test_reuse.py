@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from data.errors import UserError
 from orchestration.graph import AssetId, expand
+from orchestration.new_workspace import presets
 from orchestration.params import load_params
 from orchestration.plan import plan, wanted
 from orchestration.store import ledger
@@ -91,8 +93,6 @@ def test_touched_file_with_the_same_bytes_is_reused(tmp_path: Path) -> None:
 
 def test_verifying_finds_bytes_that_changed_behind_the_clock(tmp_path: Path) -> None:
     """Same size and time: only hashing tells."""
-    import os
-
     put(tmp_path, images(), "one")
     file = tmp_path / IMAGES.path / "a.json"
     stat = file.stat()
@@ -102,16 +102,9 @@ def test_verifying_finds_bytes_that_changed_behind_the_clock(tmp_path: Path) -> 
     assert isinstance(reusable(tmp_path, images(), verify_bytes=True), Stale)
 
 
-def workspace(root: Path, **changes: str) -> Workspace:
+def workspace(root: Path) -> Workspace:
     """A workspace of the smoke preset without repositories: planning needs none."""
-    from orchestration.new_workspace import presets
-
-    root.mkdir(exist_ok=True)
-    text = presets()["smoke"].read_text()
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new, 1)
-    (root / "params.yaml").write_text(text)
+    (root / "params.yaml").write_text(presets()["smoke"].read_text())
     return Workspace.at(root)
 
 

@@ -72,7 +72,10 @@ def test_link_and_empty_payload_are_refused(tmp_path: Path) -> None:
 def test_swap_exchanges_old_and_new(tmp_path: Path, atomic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not atomic:
         monkeypatch.setattr(staging, "_exchange", lambda *_: False)
-    staged, target = write(tmp_path / "staged", {"a.json": b"new"}), write(tmp_path / "x" / "target", {"a.json": b"old"})
+    staged, target = (
+        write(tmp_path / "staged", {"a.json": b"new"}),
+        write(tmp_path / "x" / "target", {"a.json": b"old"}),
+    )
     staging.swap(staged, target)
     assert ((target / "a.json").read_bytes(), (staged / "a.json").read_bytes()) == (b"new", b"old")
 

@@ -48,7 +48,7 @@ def hooked_reference(layer: str, mask: Tensor, a: float) -> Tensor:
     theirs = outputs_of(FEATURE.synthesis)
     mine = outputs_of(ORIGINAL.synthesis)
     size, conv = layer.split("/")
-    rgb_size = size if conv == "2" else str(int(size) // 2)
+    rgb_size = size if conv == "2" or size == "4" else str(int(size) // 2)
     synthesis = ORIGINAL.synthesis
     kernel = synthesis.kernel
 
@@ -170,10 +170,10 @@ def test_masks_come_from_the_images_of_the_layers_asked_for() -> None:
 def test_a_second_fusion_starts_from_the_fused_run() -> None:
     """Two fusions with an empty second mask are the first alone; with a full one the first no longer shows."""
     first = LayerFusion("8/1", soft_masks(), 0.1)
-    traces = [trace(net.synthesis, WS, NOISE, ["8/1", "8/2"]) for net in (ORIGINAL, FEATURE)]
+    ours, theirs = (trace(net.synthesis, WS, NOISE, ["8/1", "8/2"]) for net in (ORIGINAL, FEATURE))
 
     def run(fusions: list[LayerFusion]) -> Tensor:
-        return fused_images(ORIGINAL.synthesis, *traces, WS, NOISE, fusions)
+        return fused_images(ORIGINAL.synthesis, ours, theirs, WS, NOISE, fusions)
 
     empty, full = (LayerFusion("8/2", torch.full((COUNT, 1, 16, 16), m), 0.0) for m in (0.0, 1.0))
     assert torch.equal(run([first, empty]), run([first]))

@@ -72,7 +72,7 @@ def test_gradients_reach_the_images_and_not_the_weights(judges: JudgeSet) -> Non
         + judges.pose.angles_deg(images).sum()
         + judges.features.features(images).sum()
     )
-    loss.backward()
+    torch.autograd.backward(loss)
     assert images.grad is not None and float(images.grad.abs().sum()) > 0
     for name in judges.names:
         net = judges.judge(name).net
@@ -89,7 +89,7 @@ def test_masks_come_back_at_the_size_of_the_images(judges: JudgeSet, size_px: in
     torch.testing.assert_close(probabilities.sum(1), torch.ones(2, size_px, size_px), atol=1e-5, rtol=0)
     hard = parser.mask(faces(size_px=size_px), ["hair", "beard"])
     assert hard.shape == (2, 1, size_px, size_px)
-    assert set(hard.unique().tolist()) <= {0.0, 1.0}
+    assert bool(((hard == 0) | (hard == 1)).all())
 
 
 def test_mask_is_the_union_of_its_regions(judges: JudgeSet) -> None:

@@ -49,8 +49,6 @@ class EditorModule(lightning.LightningModule):
         self.average = EditorNetwork(network.config).requires_grad_(False)
         self.average.load_state_dict(network.state_dict())
         self.discriminator = PatchDiscriminator()
-        for net in (self.editor, self.average, self.discriminator):
-            net.to(memory_format=torch.channels_last)
         # β1 = 0.5 as in pix2pix for the adversary; the editor's main loss is a regression and takes the usual 0.9.
         self.optimizer = torch.optim.Adam(self.editor.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
         self.optimizer_d = torch.optim.Adam(
@@ -97,7 +95,8 @@ class EditorModule(lightning.LightningModule):
         rng = draw(self.config.seed, Purpose.AUGMENTATION, iteration)
         plain = PairBatch(batch.original / 127.5 - 1, batch.target / 127.5 - 1, batch.mask / 255.0)
         pair = augment(plain, self.config.augment, rng)
-        return PairBatch(pair.original, held_target(pair.original, pair.target, pair.mask), pair.mask)
+        original = pair.original.contiguous(memory_format=torch.channels_last)
+        return PairBatch(original, held_target(original, pair.target, pair.mask), pair.mask)
 
     def _editor_phase(self, pair: PairBatch, iteration: int, adversarial: bool) -> EditorOutput:
         self._set_learning_rate(iteration)

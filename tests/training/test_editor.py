@@ -1,0 +1,117 @@
+"""What the editor's network, losses and augmentation must hold."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from data.errors import UserError
+from training.editor.apply import Editor, blending_mask, edit
+from training.editor.augment import AugmentConfig, PairBatch, augment
+from training.editor.losses import alpha_supervision, attribute_absence, held_target, masked_l1
+from training.editor.network import EditorConfig, EditorNetwork
+
+SMALL = EditorConfig(size_px=32, channels=(8, 8, 8), detail_channels=4, bottleneck_blocks=1)
+
+
+@pytest.fixture
+def editor() -> Editor:
+    torch.manual_seed(0)
+    return Editor(EditorNetwork(SMALL).requires_grad_(False), "beard", "")
+
+
+def images(count: int = 2, size: int = 32, seed: int = 0) -> Tensor:
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+
+
+def box(count: int = 2, size: int = 32) -> Tensor:
+    mask = torch.zeros(count, 1, size, size)
+    mask[..., 8:20, 8:20] = 1
+    return mask
+
+
+def test_where_alpha_is_zero_a_pixel_stays_the_inputs_own(editor: Editor) -> None:
+    assert editor.network.output.bias is not None
+    editor.network.output.bias[3] = -1e4
+    assert torch.equal(editor(images()), images())
+    assert torch.equal(blending_mask(editor, images()), torch.zeros(2, 1, 32, 32))
+
+
+def test_strength_moves_from_the_input_to_the_edit(editor: Editor) -> None:
+    x = images()
+    assert torch.equal(edit(editor, x, strength=0), x)
+    assert torch.equal(edit(editor, x, strength=1), editor(x))
+    half = edit(editor, x, strength=0.5)
+    assert torch.allclose(half, (x + editor(x)) / 2, atol=1e-6)  # float32 rounding
+
+
+def test_sides_divisible_by_16_are_edited_and_others_refused(editor: Editor) -> None:
+    assert editor(images(size=48)).shape == (2, 3, 48, 48)
+    with pytest.raises(UserError, match="divisible by 16"):
+        editor(images(size=40))
+
+
+def test_an_image_is_edited_the_same_beside_any_other(editor: Editor) -> None:
+    """No statistics over the batch: to 1e-5, the rounding of a batched convolution."""
+    assert torch.allclose(editor(images(4))[:1], editor(images(4)[:1]), atol=1e-5)
+
+
+def test_held_target_never_shows_what_leaks_out_of_the_mask() -> None:
+    original, target, mask = images(), images(seed=1), box()
+    held = held_target(original, target, mask)
+    assert torch.equal(held[..., :7, :], original[..., :7, :])  # one pixel of feather around the box
+    assert torch.allclose(held[..., 9:19, 9:19], target[..., 9:19, 9:19], atol=1e-6)
+
+
+def test_small_regions_count_as_much_as_large_ones() -> None:
+    small, large = torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)
+    small[..., :4, :4] = 1
+    zeros, ones = torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)
+    assert masked_l1(zeros, ones, small) == masked_l1(zeros, ones, large) == 1
+    assert masked_l1(zeros, ones, torch.zeros(1, 1, 32, 32)) == 0
+
+
+def test_alpha_outside_the_mask_costs_more_than_none_inside() -> None:
+    mask = box()
+    everywhere = alpha_supervision(torch.full_like(mask, 6.0), mask, inside_weight=0.2)
+    nowhere = alpha_supervision(torch.full_like(mask, -6.0), mask, inside_weight=0.2)
+    right = alpha_supervision((mask * 2 - 1) * 6.0, mask, inside_weight=0.2)
+    assert right < nowhere < everywhere
+
+
+def test_attribute_loss_falls_as_the_attribute_appears() -> None:
+    low, high = (attribute_absence(torch.full((4,), p)) for p in (0.1, 0.9))
+    assert 0 < high < low
+    assert torch.isfinite(attribute_absence(torch.zeros(4)))
+
+
+def test_both_images_of_a_pair_are_changed_alike() -> None:
+    x = images(8)
+    changed = augment(PairBatch(x, x.clone(), box(8)), AugmentConfig(flip=True), np.random.default_rng(0))
+    assert torch.equal(changed.original, changed.target)
+    assert not torch.allclose(changed.original, x, atol=0.05)
+
+
+def test_the_mask_moves_with_the_images() -> None:
+    mask = box(8)
+    geometric = AugmentConfig(brightness=0, contrast=0, colour=0, sharpness=0, noise=0, flip=True, rotation_deg=30)
+    painted = mask.expand(-1, 3, -1, -1) * 2 - 1  # the image of the mask
+    changed = augment(PairBatch(painted, painted, mask), geometric, np.random.default_rng(1))
+    assert torch.allclose(changed.mask.expand(-1, 3, -1, -1), (changed.original + 1) / 2, atol=1e-5)
+    assert not torch.equal(changed.mask, mask)
+
+
+def test_augmentation_is_a_function_of_its_generator() -> None:
+    pair = PairBatch(images(), images(seed=1), box())
+    first, again, other = (augment(pair, AugmentConfig(), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first.target, again.target)
+    assert not torch.equal(first.target, other.target)
+
+
+def test_augmentation_switched_off_changes_nothing() -> None:
+    """To 1e-5: the sampling grid itself rounds."""
+    off = AugmentConfig(shift=0, scale=0, rotation_deg=0, brightness=0, contrast=0, colour=0, sharpness=0, noise=0)
+    pair = PairBatch(images(), images(seed=1), box())
+    changed = augment(pair, off, np.random.default_rng(0))
+    assert torch.allclose(changed.original, pair.original, atol=1e-5)
+    assert torch.allclose(changed.mask, pair.mask, atol=1e-5)
