@@ -87,7 +87,8 @@ def _lens_distance(x: Field, y: Field, width: float, height: float, roundness: f
     qx = np.maximum(np.abs(x) - (width - corner), 0.0)
     qy = np.maximum(np.abs(y) - (height - corner), 0.0)
     inner = np.minimum(np.maximum(np.abs(x) - width, np.abs(y) - height) + corner, 0.0)
-    return corner - np.sqrt(qx * qx + qy * qy) - inner
+    distance: Field = corner - np.sqrt(qx * qx + qy * qy) - inner
+    return distance
 
 
 def _paint_mask(canvas: Canvas, head: Head) -> None:

@@ -1,7 +1,8 @@
 """A picture in the making: colour, light and region label per pixel, in the head's own coordinates.
 
 Everything is drawn from analytic distances with an edge one pixel wide, so that any size shows the same picture. Per
-pixel only + - * / sqrt min max are used: IEEE rounds those exactly, so that a scene gives the same bytes on every machine.
+pixel only + - * / sqrt min max are used: IEEE rounds those exactly, so that a scene gives the same bytes on every
+machine.
 """
 
 from __future__ import annotations

@@ -218,9 +218,16 @@ def _paint_folds(canvas: Canvas, head: Head, strength: float) -> None:
 
 
 def _wrinkle(
-    canvas: Canvas, spot: Spot, across: float, down: float, length: float, bend: float, half_width: float, strength: float,
+    canvas: Canvas,
+    spot: Spot,
+    across: float,
+    down: float,
+    length: float,
+    bend: float,
+    half_width: float,
+    strength: float,
     slope: float = 0.0,
-) -> None:  # fmt: skip
+) -> None:
     """A soft line through a place on the face: y = slope·x + bend·x²."""
     u, v = spot.u + across * spot.across, spot.v + down * spot.down + across * spot.shear
     part = canvas.window(u - length, u + length, v - 0.1, v + 0.1)

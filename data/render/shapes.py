@@ -31,8 +31,8 @@ class Egg:
 class EggField:
     """An egg over a canvas.
 
-    inside: signed distance, positive within; fill: the implicit function (1 in the middle, 0 at the edge); q: place across,
-    [-1, 1]; t_up, t_down: places above and below the middle, [0, 1]; height: of the inflated egg.
+    inside: signed distance, positive within; fill: the implicit function (1 in the middle, 0 at the edge);
+    q: place across, [-1, 1]; t_up, t_down: places above and below the middle, [0, 1]; height: of the inflated egg.
     """
 
     inside: Field

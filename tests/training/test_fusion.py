@@ -71,7 +71,8 @@ def hooked_reference(layer: str, mask: Tensor, a: float) -> Tensor:
         synthesis.to_rgb[rgb_size].register_forward_hook(lambda _, __, output: output + surplus),
     ]
     try:
-        return synthesis(WS, NOISE)
+        image: Tensor = synthesis(WS, NOISE)
+        return image
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,5 +1,7 @@
 """What the joint mask must hold."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
@@ -44,7 +46,7 @@ def test_dilation_grows_by_its_radius_on_each_side() -> None:
 
 def test_parser_mask_asks_for_its_regions_and_widens_them() -> None:
     class Centre:
-        def mask(self, images: Tensor, regions: tuple[str, ...]) -> Tensor:
+        def mask(self, images: Tensor, regions: Sequence[str]) -> Tensor:
             assert regions == ("hair",)
             return box(images.shape[-1], 6, 10)
 
