@@ -153,11 +153,15 @@ def code_versions(
     acknowledge: Annotated[
         list[str] | None, typer.Option(help="Assets whose code changed without changing what they make ('all').")
     ] = None,
+    bump: Annotated[list[str] | None, typer.Option(help="Assets whose code now makes something else.")] = None,
 ) -> None:
     """Check the assets' code versions against their code."""
     from orchestration.code_versions import acknowledge as acknowledge_assets
+    from orchestration.code_versions import bump as bump_assets
     from orchestration.code_versions import check as check_code
 
+    if bump:
+        bump_assets(bump)
     if acknowledge:
         acknowledge_assets(acknowledge)
     check_code()

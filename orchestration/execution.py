@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from data.errors import UserError
+from orchestration.announcement import REGISTERED_FILE, announcer
 from orchestration.code_versions import version_of
 from orchestration.devices import Lease, lease_device
 from orchestration.graph import GRAPH, AssetId, AssetNode, node
@@ -152,7 +153,7 @@ def _build(attempt: _Attempt, build: Build, lease: Lease) -> Iterator[Any]:
             if failed:
                 yield from (check_result(check, attempt.evidence) for check in failed)
                 raise UserError(f"Check {failed[0].name} failed: {failed[0].summary}", "Nothing was published.")
-            entry = publish(attempt.ws.root, _record(attempt, run), staged)
+            entry = publish(attempt.ws.root, _record(attempt, run), staged, on_published=[announcer(attempt.ws)])
         except BaseException:
             run.finish(succeeded=False)
             raise
@@ -191,7 +192,7 @@ def _record(attempt: _Attempt, run: TrackedRun) -> PublishRecord:
 def _after_publish(
     attempt: _Attempt, run: TrackedRun, outcome: Outcome, entry: LedgerEntry, seconds: float
 ) -> dict[str, Any]:
-    """Tags, pictures, documents and metrics in MLflow, and the facts beside the payload."""
+    """Pictures, documents and metrics in MLflow, and the facts beside the payload."""
     made = entry.materialization
     facts: dict[str, Any] = {
         "data_version": made.data_version,
@@ -202,9 +203,7 @@ def _after_publish(
         "device_class": made.wanted.device_class,
         **outcome.metadata,
     }
-    if outcome.after_publish is not None:
-        facts |= outcome.after_publish(made.data_version)
-    run.tag({"editloom.data_version": made.data_version, "editloom.code_version": made.wanted.code_version})
+    facts |= _read(attempt.evidence / REGISTERED_FILE)
     run.metrics({k: float(v) for k, v in facts.items() if isinstance(v, int | float)})
     for key, image in outcome.images.items():
         run.image(key, image)

@@ -16,9 +16,12 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.live import Live
 
+from orchestration import dvc_yaml
+from orchestration.announcement import announcer
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
 from orchestration.plan import PlanItem, plan
 from orchestration.progress import StepStatus, read_statuses, status_table
+from orchestration.store import lockfile
 from orchestration.store.publish import recover
 from orchestration.tracking import open_tracker
 from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE, Job
@@ -84,15 +87,18 @@ def run(
     params = ws.params()
     chosen = chosen_partitions(tuple(params.attributes), partitions)
     with exclusive(ws, console):
-        recover(ws.root)
+        dvc_yaml.write(ws.root, params)
+        recover(ws.root, [announcer(ws)])
         items = tuple(plan(ws, params, expand(chosen, select(selection))))
         todo = [item.id for item in items if always or item.action != "reuse"]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
         if not todo:
+            lockfile.sync(ws.root, params)
             return RunResult(items, statuses, 0, time.monotonic() - started)
         open_tracker(ws)
         folder = _new_folder(ws)
         code, ran = _execute(folder, todo, [i.id for i in items], statuses, console, always)
+        lockfile.sync(ws.root, params)
     return RunResult(items, statuses | ran, code, time.monotonic() - started, folder)
 
 

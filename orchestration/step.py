@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,6 @@ class Outcome:
     metadata: Mapping[str, float | int | str] = field(default_factory=dict)
     images: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     checks: tuple[CheckOutcome, ...] = ()
-    # Runs after the payload stands in the store, for what must name it (registering a model).
-    after_publish: Callable[[str], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +63,6 @@ class Step:
         if self.id.partition is None:
             raise ValueError(f"{self.id} has no partition")
         return self.id.partition
-
-    @property
-    def published(self) -> Path:
-        """Where this asset's payload stands once it is published."""
-        return self.ws.payload(self.id.asset, self.id.partition)
 
     def input(self, asset: str) -> Path:
         """The payload directory of an upstream asset (same partition when it has one).

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from data.aligned import AlignmentConfig, align_images
 from data.alignment import Template
 from data.attribute_set import AttributeSetConfig, OwnFolder
 from data.attribute_set import attribute_images as select_images
 from data.expectations import validate_manifest
-from data.image_set import ImageSetSummary, Kind
+from data.image_set import ImageSetSummary, Kind, read_dataset
 from data.ingest import IngestConfig, ingest_photos
 from data.manifest import SplitFractions, read_manifest
 from data.rendered import RenderedConfig, render_images
@@ -45,8 +45,7 @@ def aligned_images(step: Step) -> Outcome:
     config = _alignment(step)
     processes = step.params.compute.processes
     summary = align_images(step.input("images"), step.out, config, processes, step.counted("images"))
-    template = None if config.reference else config.template
-    return _outcome(step, summary, "aligned_images", size_px=config.size_px, template=template)
+    return _outcome(step, summary, "aligned_images", size_px=config.size_px, template=_template_of(step.out))
 
 
 @lineage_asset("attribute_images", ATTRIBUTES, checks=(EXPECTATIONS,))
@@ -59,7 +58,8 @@ def attribute_images(step: Step) -> Outcome:
     aligned = step.input("aligned_images")
     summary = select_images(aligned, step.out, config, folder, processes, step.counted("images"))
     size_px = step.params.aligned_images.size_px
-    return _outcome(step, summary, "attribute_images", attribute=step.partition, size_px=size_px)
+    template = _template_of(aligned)
+    return _outcome(step, summary, "attribute_images", attribute=step.partition, size_px=size_px, template=template)
 
 
 def _split(step: Step) -> SplitFractions:
@@ -76,6 +76,12 @@ def _ingest(step: Step, ingest: Ingest) -> IngestConfig:
 def _alignment(step: Step) -> AlignmentConfig:
     known = step.params.aligned_images.model_dump(exclude={"template"})
     return AlignmentConfig(**known, template=Template(**step.params.aligned_images.template.model_dump()))
+
+
+def _template_of(aligned: Path) -> Template:
+    """The template in force, also when a reference image gave it."""
+    known = cast(dict[str, Any], read_dataset(aligned)["template"])
+    return Template(tuple(known["left_eye"]), tuple(known["right_eye"]))
 
 
 def _outcome(step: Step, summary: ImageSetSummary, kind: Kind, **facts: Any) -> Outcome:

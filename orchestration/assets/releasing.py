@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from data.image_set import read_dataset
+from orchestration.announcement import RELEASE_FILE
 from orchestration.edit import ALIGNMENT_FILE
 from orchestration.execution import lineage_asset
 from orchestration.partitions import ATTRIBUTES
 from orchestration.step import Outcome, Step
 from orchestration.store.payload import digest_payload
-from orchestration.tracking import open_tracker
-from orchestration.tracking.registry import register
 
-MEASURES = ("success", "psnr_outside", "identity_cosine", "psnr_counterfactual")
+MEASURES = ("attribute_success", "psnr_outside", "identity_cosine", "psnr_counterfactual")
 
 
 @lineage_asset("attribute_release", ATTRIBUTES)
@@ -24,16 +23,10 @@ def attribute_release(step: Step) -> Outcome:
     """Register the editor as the candidate, with what its report says of it and the alignment it expects."""
     name = step.params.attribute_release.model_name(step.partition)
     editor, report = (digest_payload(step.input(x)).root for x in ("attribute_editor", "attribute_report"))
-    _write(step.out / "release.json", {"model": name, "editor": editor, "report": report, "measures": _measures(step)})
+    release = {"model": name, "asset": "attribute_editor", "model_version": editor, "report": report}
+    _write(step.out / RELEASE_FILE, {**release, "measures": _measures(step)})
     _write(step.out / ALIGNMENT_FILE, _alignment(step))
-
-    def after_publish(data_version: str) -> Mapping[str, str]:
-        tags = {"editloom.editor": editor, "editloom.report": report, "editloom.release": data_version}
-        files = [*sorted(step.input("attribute_editor").iterdir()), *sorted(step.published.iterdir())]
-        version = register(open_tracker(step.ws), step.run, name, files, tags)
-        return {"model": name, "model version": version, "headline": f"{name} version {version}: candidate"}
-
-    return Outcome(after_publish=after_publish)
+    return Outcome({"headline": f"{name}: candidate"})
 
 
 def _alignment(step: Step) -> dict[str, Any]:

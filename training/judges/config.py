@@ -50,9 +50,9 @@ class JudgeImagesConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    subjects: int = Field(3_000, ge=2, le=200_000, description="Subjects of each pool that serves three judges.")
+    subjects: int = Field(2_500, ge=2, le=200_000, description="Subjects of each pool that serves three judges.")
     single_subjects: int = Field(1_000, ge=2, le=200_000, description="Subjects of the pools of pose and features.")
-    images_per_subject: int = Field(10, ge=1, le=64, description="Training images per subject.")
+    images_per_subject: int = Field(8, ge=1, le=64, description="Training images per subject.")
     held_out_subjects: int = Field(500, ge=2, le=200_000, description="Subjects that only the scores see.")
     held_out_images: int = Field(4, ge=2, le=64, description="Held-out images per subject; the first is the gallery's.")
     changed_share: float = Field(

@@ -17,6 +17,7 @@ from training.judges.networks import ParserNet, VectorNet
 
 MARGIN_DEG = 20.0
 ARCFACE_SCALE = 32.0
+CENTRE_STD = 0.05
 MARGIN_RAMP = 0.3  # share of training over which the margin grows: with all of it from the start small nets stall
 
 
@@ -145,4 +146,8 @@ def arcface_loss(arcface: ArcFaceLoss, vectors: Tensor, batch: Batch) -> Tensor:
 
 
 def _arcface(subjects: int, size: int) -> ArcFaceLoss:
-    return ArcFaceLoss(num_classes=subjects, embedding_size=size, margin=MARGIN_DEG, scale=ARCFACE_SCALE)
+    arcface = ArcFaceLoss(num_classes=subjects, embedding_size=size, margin=MARGIN_DEG, scale=ARCFACE_SCALE)
+    # Only the centres' directions count: short ones turn faster under Adam's steps of constant length.
+    with torch.no_grad():
+        arcface.W.mul_(CENTRE_STD)
+    return arcface
