@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from evaluation.attribute_report import AttributeReportConfig, evaluate_attribute_editor
@@ -24,6 +26,13 @@ from training.judges import load_judges
 from training.shipped import shipped_original
 from training.weights_io import load_generator
 
+ORIGINAL_HEADLINE = {"continued/frechet_distance": "distance", "continued/frechet_ratio": "of its start's"}
+HEADLINE = {
+    "editor/attribute_success": "success",
+    "editor/psnr_outside": "PSNR outside",
+    "editor/identity_cosine": "identity",
+}
+
 
 @lineage_asset("original_report", ATTRIBUTES)
 def original_report(step: Step) -> Outcome:
@@ -39,8 +48,7 @@ def original_report(step: Step) -> Outcome:
     report = evaluate_original_network(sampled, before, real, features, config, device)
     write_original_report(report, step.out)
     numbers = report.headline()
-    headline = ", ".join(f"{k} {v:.3g}" for k, v in numbers.items() if k.startswith("continued/"))
-    return Outcome({**numbers, "headline": headline}, {"faces": report.sheet})
+    return Outcome({**numbers, "headline": _headline(numbers, ORIGINAL_HEADLINE)}, {"faces": report.sheet})
 
 
 @lineage_asset("attribute_report", ATTRIBUTES)
@@ -60,5 +68,9 @@ def attribute_report(step: Step) -> Outcome:
     report = evaluate_attribute_editor(lambda images: edit(editor, images), panel, held_out, config)
     write_report(report, step.out)
     numbers = report.headline()
-    headline = f"success {numbers['editor/success']:.1%}, PSNR outside {numbers['editor/psnr_outside']:.1f} dB"
-    return Outcome({**numbers, "headline": headline}, {"sheet": report.sheet})
+    return Outcome({**numbers, "headline": _headline(numbers, HEADLINE)}, {"sheet": report.sheet})
+
+
+def _headline(numbers: Mapping[str, float], wanted: Mapping[str, str]) -> str:
+    """The wanted numbers in words; a set too small for a measure has none."""
+    return ", ".join(f"{name} {numbers[key]:.3g}" for key, name in wanted.items() if key in numbers)

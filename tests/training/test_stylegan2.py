@@ -1,5 +1,8 @@
 """The networks compute what the papers' formulas say, and a paused run is the run."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -139,3 +142,8 @@ def test_shapes_survive_json_and_wrong_ones_are_refused() -> None:
         GeneratorConfig(size_px=48)
     with pytest.raises(ValueError, match=r"expected \[4, 8, 16\]"):
         GeneratorConfig(size_px=16, channels={4: 8, 8: 8})
+
+
+def test_drawing_images_needs_no_lightning() -> None:
+    code = "import sys, training.weights_io, training.sampling; sys.exit('lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

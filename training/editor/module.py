@@ -26,6 +26,7 @@ from training.editor.patch_discriminator import PatchDiscriminator
 from training.sampling import Purpose, draw
 
 FINAL_RATE = 0.05
+GRADIENT_NORM = 1.0  # a rare batch with a far-off colour would otherwise throw the editor out of its way
 EMA_RAMPUP = 0.05
 
 AttributeProbability = Callable[[Tensor], Tensor]
@@ -140,7 +141,9 @@ class EditorModule(lightning.LightningModule):
         self._note(discriminator=loss)
 
     def _update(self, optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
-        self.manual_backward(loss, inputs=list(network.parameters()))
+        parameters = list(network.parameters())
+        self.manual_backward(loss, inputs=parameters)
+        nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 

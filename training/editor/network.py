@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 SIZE_DIVISOR = 16
 SLOPE = 0.2
+OUTPUTS = 4  # red, green, blue, alpha's logit
 
 
 class EditorConfig(BaseModel):
@@ -39,22 +41,26 @@ def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Con
     return conv
 
 
-class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions beside the identity.
+def _twice(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
-    The second starts at a tenth of its usual weight, which lets the network do without normalisation layers:
-    those cost as much as a convolution on a CPU and tie an image to the statistics of its batch.
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions beside the identity; one normalisation, over the image's own channel groups.
+
+    The second convolution starts at a tenth of its usual weight, so that the block begins near the identity.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.norm = nn.GroupNorm(math.gcd(channels, 8), channels)
         self.first = _conv(channels, channels)
         self.second = _conv(channels, channels)
         with torch.no_grad():
             self.second.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner: Tensor = self.second(F.leaky_relu(self.first(F.leaky_relu(x, SLOPE)), SLOPE))
+        inner: Tensor = self.second(F.leaky_relu(self.first(F.leaky_relu(self.norm(x), SLOPE)), SLOPE))
         return x + inner
 
 
@@ -80,21 +86,35 @@ class EditorNetwork(nn.Module):
         self.up_half = _conv(quarter, half, kernel=1)
         self.decode_half = ResidualBlock(half)
         self.detail = _conv(half, 4 * config.detail_channels)
-        self.output = _conv(config.detail_channels + 3, 4)
+        with torch.no_grad():  # the four pixels of a cell start alike: no checkerboard (arXiv 1707.02937)
+            self.detail.weight.copy_(self.detail.weight[::4].repeat_interleave(4, dim=0))
+        self.output = _conv(config.detail_channels + 3, OUTPUTS)
+        self.coarse = nn.ModuleList(_conv(channels, OUTPUTS, kernel=1) for channels in (eighth, quarter, half))
+        with torch.no_grad():
+            for layer in (self.output, *self.coarse):
+                layer.weight.mul_(0.3)  # four such layers add up
 
-    def features(self, x: Tensor) -> Tensor:
-        """Features at the full side: N×3×H×W → N×detail_channels×H×W."""
+    def outputs(self, x: Tensor) -> Tensor:
+        """Colours and alpha's logits: N×3×H×W → N×4×H×W, the sum of what each resolution has to say.
+
+        As in StyleGAN2's skip generator: a filled-in background or a hair colour is settled at 8×8 and need not be
+        carried through the layers above.
+        """
         half = self.encode_half(self.stem(F.pixel_unshuffle(x, 2)))  # N×12×H/2×W/2 → N×C1×H/2×W/2
         quarter = self.encode_quarter(self.down_quarter(F.leaky_relu(half, SLOPE)))
         low = self.bottleneck(self.down_eighth(F.leaky_relu(quarter, SLOPE)))
         quarter = self.decode_quarter(quarter + F.interpolate(self.up_quarter(low), scale_factor=2))
         half = self.decode_half(half + F.interpolate(self.up_half(quarter), scale_factor=2))
-        detail = self.detail(F.leaky_relu(half, SLOPE))
-        return F.leaky_relu(F.pixel_shuffle(detail, 2), SLOPE)  # N×4D×H/2×W/2 → N×D×H×W
+        output = self.coarse[0](low)
+        for layer, features in zip(self.coarse[1:], (quarter, half), strict=True):
+            output = layer(features) + _twice(output)
+        detail = F.pixel_shuffle(self.detail(F.leaky_relu(half, SLOPE)), 2)  # N×4D×H/2×W/2 → N×D×H×W
+        fine: Tensor = self.output(torch.cat([F.leaky_relu(detail, SLOPE), x], dim=1))
+        return fine + _twice(output)
 
     def forward(self, x: Tensor) -> EditorOutput:
         """Edited images and alpha's logits of images N×3×H×W in [-1, 1], H and W divisible by 16."""
-        output = self.output(torch.cat([self.features(x), x], dim=1))
-        rgb, alpha_logits = output[:, :3].float(), output[:, 3:].float()
+        outputs = self.outputs(x).float()
+        rgb, alpha_logits = outputs[:, :3], outputs[:, 3:]
         alpha = torch.sigmoid(alpha_logits)
         return EditorOutput(x * (1 - alpha) + alpha * rgb, alpha_logits)

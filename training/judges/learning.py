@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.judges.config import JudgeSpec, JudgeTrainingConfig
+from training.judges.config import POOL_FIRST_SUBJECT, JudgeSpec, JudgeTrainingConfig
 from training.judges.jitter import jitter
 from training.judges.loading import NetworkRecord
 from training.judges.objectives import Batch, objective_for
 from training.judges.pools import Pool
+from training.judges.traits import subject_traits
 
 
 def learn(
@@ -29,9 +30,10 @@ def learn(
     Order, jitter and initial weights are a function of (seed, judge, iteration). `progress` hears the steps and losses.
     """
     seed = [config.seed, zlib.crc32(spec.name.encode())]
+    traits = subject_traits(POOL_FIRST_SUBJECT[spec.pool], int(pool.subjects.max()) + 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_torch_seed(seed, 0))
-        objective = objective_for(spec.kind, network, int(pool.subjects.max()) + 1)
+        objective = objective_for(spec.kind, network, torch.from_numpy(traits))
     objective.train().to(memory_format=torch.channels_last)
     total = config.iterations(spec.kind)
     optimizer = torch.optim.AdamW(_groups(objective, config.weight_decay), lr=config.learning_rate)
@@ -40,7 +42,7 @@ def learn(
         batch = draw_batch(pool, seed, iteration, total, config.batch_size)
         optimizer.zero_grad(set_to_none=True)
         loss = objective(batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         schedule.step()
         if progress is not None:

@@ -80,25 +80,33 @@ class PoseObjective(Objective):
 
 
 class IdentityObjective(Objective):
-    """ArcFace over the pool's subjects (Deng et al., arXiv 1801.07698), its margin growing at first."""
+    """ArcFace over the pool's subjects (Deng et al., arXiv 1801.07698), its margin growing at first.
 
-    def __init__(self, net: VectorNet, subjects: int) -> None:
+    The vector also predicts the renderer's parameters of the subject: thousands of labels alone teach a small net slowly,
+    and it then takes skin and head shape for the whole of a person.
+    """
+
+    def __init__(self, net: VectorNet, traits: Tensor) -> None:
         super().__init__()
         self.net = net
-        self.arcface = _arcface(subjects, net.embed.out_features)
+        self.arcface = _arcface(len(traits), net.embed.out_features)
+        self.register_buffer("traits", traits)  # S×T
+        self.to_traits = nn.Linear(net.embed.out_features, traits.shape[1])
 
     def forward(self, batch: Batch) -> Tensor:
-        """The mean over images."""
-        return arcface_loss(self.arcface, self.net(batch.images), batch)
+        """The mean squared error of the traits plus a tenth of ArcFace's loss, which is some ten times larger."""
+        vectors = self.net(batch.images)
+        traits = F.mse_loss(self.to_traits(vectors), self.get_buffer("traits")[batch.subjects])
+        return traits + 0.1 * arcface_loss(self.arcface, vectors, batch)
 
 
 class FeaturesObjective(Objective):
     """Attributes, pose and identity from one vector, so that it holds all that matters in a face."""
 
-    def __init__(self, net: VectorNet, subjects: int) -> None:
+    def __init__(self, net: VectorNet, traits: Tensor) -> None:
         super().__init__()
         self.net = net
-        self.arcface = _arcface(subjects, net.embed.out_features)
+        self.arcface = _arcface(len(traits), net.embed.out_features)
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of the three losses, ArcFace's (which is some ten times larger) at a tenth."""
@@ -111,15 +119,15 @@ class FeaturesObjective(Objective):
         return attribute + pose_loss(out[:, -3:], batch.pose_deg) + 0.1 * identity
 
 
-def objective_for(kind: Kind, network: NetworkRecord, subjects: int) -> Objective:
-    """The objective of a kind of judge, with fresh weights from torch's current generator."""
+def objective_for(kind: Kind, network: NetworkRecord, traits: Tensor) -> Objective:
+    """The objective of a kind of judge, with fresh weights from torch's current generator; `traits` has a row a subject."""
     net = build_network(kind, network)
     if isinstance(net, ParserNet):
         return ParserObjective(net)
     if kind == "identity":
-        return IdentityObjective(net, subjects)
+        return IdentityObjective(net, traits)
     if kind == "features":
-        return FeaturesObjective(net, subjects)
+        return FeaturesObjective(net, traits)
     return AttributeObjective(net) if kind == "attribute" else PoseObjective(net)
 
 

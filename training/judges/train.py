@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import save as tensor_bytes
 
 from data.render import ATTRIBUTES, REGIONS
+from training.allocator import keep_freed_memory
 from training.judges.card import card_text
 from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig, PoolName
 from training.judges.images import read_judge_images, subject_range
@@ -48,6 +49,7 @@ def train_judges(
     `workdir` keeps the pools' pixels and each finished judge, so that an interrupted run goes on from there.
     Raises UserError when judge_images is missing or was written with another renderer.
     """
+    keep_freed_memory()
     run = _Run(judge_images_dir, config, workdir or out.parent / f"{out.name}.work", progress)
     out.mkdir(parents=True, exist_ok=True)
     records: dict[str, JudgeRecord] = {}
