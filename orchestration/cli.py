@@ -10,6 +10,7 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from data.errors import UserError
 from orchestration import telemetry
@@ -32,9 +33,11 @@ def _for_people(command: Callable[P, T]) -> Callable[P, T]:
         try:
             return command(*args, **kwargs)
         except UserError as error:
-            Console(stderr=True, soft_wrap=True).print(f"[red]error:[/] {error.message}", highlight=False)
+            # Escaped: in `edit_pairs[beard]` the brackets are part of the name, not a style.
+            said = Console(stderr=True, soft_wrap=True, highlight=False)
+            said.print(f"[red]error:[/] {escape(error.message)}")
             if error.hint:
-                Console(stderr=True, soft_wrap=True).print(error.hint, highlight=False)
+                said.print(escape(error.hint))
             raise typer.Exit(EXIT_USER_ERROR) from None
 
     return told

@@ -103,9 +103,10 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
     except UserError as error:
         status.end("failed", error=str(error), user_error=True)
         raise dg.Failure(str(error), allow_retries=False) from error
-    except Interrupted:
+    except Interrupted as interruption:
         status.end("stopped")
-        raise
+        # A retry would train on in spite of whoever asked for the stop.
+        raise dg.Failure(str(interruption), allow_retries=False) from interruption
     except dg.Failure:
         raise
     except Exception as error:
@@ -151,6 +152,7 @@ def _build(attempt: _Attempt, build: Build, lease: Lease) -> Iterator[Any]:
             _write_json(attempt.evidence / CHECKS_FILE, {c.name: dict(c.document) for c in outcome.checks})
             failed = [check for check in outcome.checks if not check.passed]
             if failed:
+                run.artifact(attempt.evidence / CHECKS_FILE, "evidence")
                 yield from (check_result(check, attempt.evidence) for check in failed)
                 raise UserError(f"Check {failed[0].name} failed: {failed[0].summary}", "Nothing was published.")
             entry = publish(attempt.ws.root, _record(attempt, run), staged, on_published=[announcer(attempt.ws)])

@@ -34,6 +34,8 @@ def serve(ws: Workspace, host: str, dagster_port: int, mlflow_port: int, console
         ended = [name for name, process in processes.items() if process.poll() is not None]
         for process in processes.values():
             process.terminate()
+        for process in processes.values():
+            process.wait()
     raise UserError(f"{' and '.join(ended)} ended on its own.", f"Its log is in {logs}; is the port taken?")
 
 

@@ -14,7 +14,8 @@ from orchestration.params import Params, resolve, section_digest
 from orchestration.store import ledger
 from orchestration.store.environment import device_class
 from orchestration.store.records import Wanted
-from orchestration.store.reuse import Reuse, Stale, reusable
+from orchestration.store.ledger import LedgerEntry
+from orchestration.store.reuse import Stale, reusable
 from orchestration.workspace import Workspace
 
 Action = Literal["run", "reuse", "maybe"]
@@ -23,11 +24,15 @@ ANY_DEVICE = "any"
 
 @dataclass(frozen=True)
 class PlanItem:
-    """One id of a plan. `maybe`: it runs only if an input that is made again comes out different."""
+    """One id of a plan. `maybe`: it runs only if an input that is made again comes out different.
+
+    `fetched` is the entry whose bytes must first come back from DVC.
+    """
 
     id: AssetId
     action: Action
     reasons: tuple[str, ...]
+    fetched: LedgerEntry | None = None
 
 
 def plan_selection(ws: Workspace, selection: str | None, partitions: Sequence[str] | None) -> list[PlanItem]:
@@ -80,11 +85,9 @@ def _item(
         return PlanItem(asset_id, "run", found.reasons)
     if again:
         return PlanItem(asset_id, "maybe", tuple(f"{dep} is made again" for dep in again))
-    return PlanItem(asset_id, "reuse", _reuse_reasons(found))
-
-
-def _reuse_reasons(found: Reuse) -> tuple[str, ...]:
-    return ("its payload is fetched from DVC",) if found.fetch else ()
+    if found.fetch:
+        return PlanItem(asset_id, "reuse", ("its payload is fetched from DVC",), found.entry)
+    return PlanItem(asset_id, "reuse", ())
 
 
 def _wanted(params: Params, asset_id: AssetId, inputs: Mapping[str, str]) -> Wanted:

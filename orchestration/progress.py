@@ -19,7 +19,7 @@ WRITE_EVERY_S = 0.25
 
 @dataclass
 class StepStatus:
-    """What one step says of itself: `state` is waiting, running, done, reused or failed."""
+    """What one step says of itself: `state` is waiting, running, done, reused, failed, stopped or skipped."""
 
     asset: str
     state: str = "waiting"
@@ -79,7 +79,15 @@ def read_statuses(folder: Path) -> dict[str, StepStatus]:
     return {status.asset: status for status in found}
 
 
-_STYLE = {"done": "green", "reused": "cyan", "running": "yellow", "failed": "red", "waiting": "dim", "skipped": "dim"}
+_STYLE = {
+    "done": "green",
+    "reused": "cyan",
+    "running": "yellow",
+    "stopped": "yellow",
+    "failed": "red",
+    "waiting": "dim",
+    "skipped": "dim",
+}
 
 
 def status_table(order: Iterable[str], statuses: dict[str, StepStatus], title: str) -> Table:
@@ -99,7 +107,7 @@ def _row(status: StepStatus) -> tuple[str, ...]:
     return (
         escape(status.asset),
         f"[{_STYLE.get(status.state, 'white')}]{status.state}[/]",
-        share or status.note,
+        share or escape(status.note),
         f"{status.rate:,.1f} {status.unit}/s" if running and status.rate else "",
         _clock(status.seconds_left) if running and status.seconds_left else "",
         _clock(status.seconds) if status.seconds else "",

@@ -23,6 +23,7 @@ from orchestration.plan import PlanItem, plan
 from orchestration.progress import StepStatus, read_statuses, status_table
 from orchestration.store import lockfile
 from orchestration.store.publish import recover
+from orchestration.store.reuse import restore
 from orchestration.tracking import open_tracker
 from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE, Job
 from orchestration.workspace import Workspace
@@ -30,6 +31,7 @@ from orchestration.workspace import Workspace
 POLL_S = 0.3
 STOP_WAIT_S = 20.0
 EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+CUT_OFF = "its process ended without a word: killed, or out of memory; the same command goes on from its last checkpoint"
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def run(
         dvc_yaml.write(ws.root, params)
         recover(ws.root, [announcer(ws)])
         items = tuple(plan(ws, params, expand(chosen, select(selection))))
-        todo = [item.id for item in items if always or item.action != "reuse"]
+        todo = [item.id for item in items if always or item.action != "reuse" or not _in_place(ws, item)]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
         if not todo:
             lockfile.sync(ws.root, params)
@@ -100,6 +102,11 @@ def run(
         code, ran = _execute(folder, todo, [i.id for i in items], statuses, console, always)
         lockfile.sync(ws.root, params)
     return RunResult(items, statuses | ran, code, time.monotonic() - started, folder)
+
+
+def _in_place(ws: Workspace, item: PlanItem) -> bool:
+    """Whether a reused payload's bytes stand in their place, brought back from DVC where need be."""
+    return item.fetched is None or restore(ws.root, item.fetched)
 
 
 @contextmanager
@@ -154,8 +161,8 @@ def _execute(
     except KeyboardInterrupt:
         console.print("Stopping: each step saves its state …")
         running.stop()
-        return EXIT_INTERRUPTED, _final(folder, todo, "stopped")
-    statuses = _final(folder, todo, "skipped")
+        return EXIT_INTERRUPTED, _final(folder, todo, interrupted=True)
+    statuses = _final(folder, todo)
     return _exit_code(running.failed, statuses), statuses
 
 
@@ -202,19 +209,22 @@ class _Display:
             return
         for asset, status in statuses.items():
             if self._seen.get(asset) != status.state and status.state != "reused":
-                self.console.print(
-                    f"{time.strftime('%H:%M:%S')} {asset}: {status.state} {status.note}", highlight=False
-                )
+                line = f"{time.strftime('%H:%M:%S')} {asset}: {status.state} {status.note}"
+                self.console.print(line, markup=False, highlight=False)
             self._seen[asset] = status.state
 
 
-def _final(folder: Path, todo: list[AssetId], unfinished: str) -> dict[str, StepStatus]:
-    """Each asset's last word; one that never began, or was cut off, is `unfinished`."""
+def _final(folder: Path, todo: list[AssetId], *, interrupted: bool = False) -> dict[str, StepStatus]:
+    """Each asset's last word: one that never began was skipped, one that still says it runs was cut off."""
     statuses = read_statuses(folder / "status")
     for asset in map(str, todo):
         status = statuses.setdefault(asset, StepStatus(asset))
-        if status.state in {"waiting", "running"}:
-            status.state = unfinished
+        if status.state in {"waiting", "running"} and interrupted:
+            status.state = "stopped"
+        elif status.state == "waiting":
+            status.state = "skipped"
+        elif status.state == "running":
+            status.state, status.error = "failed", CUT_OFF
     return statuses
 
 

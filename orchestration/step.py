@@ -16,6 +16,7 @@ from data.counting import CountFn
 from orchestration.devices import Lease
 from orchestration.graph import GRAPH, AssetId
 from orchestration.params import Params
+from orchestration.store import fail_points
 from orchestration.tracking import TrackedRun
 from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE
 from orchestration.workspace import Workspace
@@ -80,7 +81,7 @@ class Step:
             self.run.metrics(progress.metrics, progress.step)
 
     def should_stop(self) -> bool:
-        """Whether `editloom run` was interrupted, or has died: then save and leave."""
+        """Whether `editloom run` was interrupted: then save and leave."""
         folder = os.environ.get(STATUS_DIR_VARIABLE)
         return folder is not None and (Path(folder).parent / STOP_FILE).exists()
 
@@ -108,3 +109,4 @@ class Step:
     def picture(self, key: str, image: np.ndarray[Any, Any], step: int) -> None:
         """Log a stepped image grid (H×W×3 uint8)."""
         self.run.image(key, image, step)
+        fail_points.reach("picture-logged")

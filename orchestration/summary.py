@@ -13,6 +13,7 @@ from orchestration.graph import AssetId
 from orchestration.plan import PlanItem
 from orchestration.progress import StepStatus
 from orchestration.run import RunResult
+from orchestration.store import ledger
 from orchestration.workspace import Workspace
 
 TAIL_LINES = 12
@@ -31,8 +32,9 @@ def show(ws: Workspace, result: RunResult, console: Console) -> None:
         if status.state == "failed":
             console.print(f"[red]{escape(status.asset)} failed:[/] {escape(status.error)}", highlight=False)
     if result.exit_code and result.folder is not None:
-        console.print(f"Logs: {result.folder}")
-        _show_tail(result.folder, console)
+        console.print(f"Logs: {result.folder}", markup=False, highlight=False, soft_wrap=True)
+        if not any(status.state == "failed" for status in result.statuses.values()):
+            _show_tail(result.folder, console)
     counts = _counts(result)
     console.print(f"{counts} in {result.seconds:.1f} s.")
     console.print("Look: `make ui` for Dagster and MLflow; reports in artifacts/attribute_report/*/report.html.")
@@ -41,8 +43,6 @@ def show(ws: Workspace, result: RunResult, console: Console) -> None:
 
 def _show_tail(folder: Path, console: Console) -> None:
     """The end of the log of each worker that died without a word."""
-    if any(folder.glob("status/*.json")):
-        return
     for log in sorted(folder.glob("*.log")):
         console.print(
             "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:]), markup=False, highlight=False
@@ -56,15 +56,22 @@ def show_plan(items: list[PlanItem], console: Console) -> None:
         table.add_column(column, overflow="fold")
     for item in items:
         colour = {"run": "yellow", "maybe": "magenta", "reuse": "cyan"}[item.action]
-        table.add_row(escape(str(item.id)), f"[{colour}]{item.action}[/]", "; ".join(item.reasons))
+        table.add_row(escape(str(item.id)), f"[{colour}]{item.action}[/]", escape("; ".join(item.reasons)))
     console.print(table)
 
 
 def _row(ws: Workspace, asset_id: AssetId, status: StepStatus) -> tuple[str, ...]:
-    facts = _facts(ws, asset_id) if status.state in {"done", "reused"} else {}
-    what = escape(str(facts.get("headline", "")))
+    version = _data_version(ws, asset_id) if status.state in {"done", "reused"} else ""
+    facts = _facts(ws, asset_id)
+    # A process that died right after its publication left the facts of the one before.
+    what = str(facts.get("headline", "")) if facts.get("data_version") == version else ""
     took = f"{status.seconds:.1f} s" if status.seconds else ""
-    return escape(str(asset_id)), status.state, took, str(facts.get("data_version", ""))[:12], what
+    return escape(str(asset_id)), status.state, took, version[:12], escape(what)
+
+
+def _data_version(ws: Workspace, asset_id: AssetId) -> str:
+    entry = ledger.last_entry(ws.root, asset_id.asset, asset_id.partition)
+    return entry.materialization.data_version if entry else ""
 
 
 def _facts(ws: Workspace, asset_id: AssetId) -> dict[str, object]:

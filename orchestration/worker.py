@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from orchestration import telemetry
 telemetry.silence()
 
 EXIT_FAILED = 1
+PR_SET_PDEATHSIG = 1
 STATUS_DIR_VARIABLE = "EDITLOOM_STATUS_DIR"
 STOP_FILE = "stop"
 ALWAYS_VARIABLE = "EDITLOOM_ALWAYS"
@@ -62,8 +66,18 @@ def execute(job: Job) -> bool:
     return bool(result.success)
 
 
+def end_with_parent() -> None:
+    """Be asked to stop (SIGTERM) when `editloom run` dies: the next one must not meet a worker of this one.
+
+    Linux's own means; elsewhere a worker outlives a killed run until its work is done.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def main() -> None:
     """Read the job file named on the command line and execute it."""
+    end_with_parent()
     sys.exit(0 if execute(Job.read(Path(sys.argv[1]))) else EXIT_FAILED)
 
 

@@ -1,4 +1,4 @@
-"""Named places in a publication at which a test can kill the process, to show that recovery works."""
+"""Named places in a step and its publication at which a test can kill the process, to show that recovery works."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ TAG_ASSET = "editloom.asset"
 TAG_PARTITION = "editloom.partition"
 TAG_DATA_VERSION = "editloom.data_version"
 TAG_ROLE = "editloom.role"
+TAG_PARENT = "mlflow.parentRunId"
 # MLflow's limits: one param value, one batch of params, and the column that holds a dataset's digest.
 MAX_PARAM_CHARS = 500
 MAX_PARAMS_PER_BATCH = 100
@@ -80,8 +81,12 @@ class TrackedRun:
             self.client.set_tag(self.run_id, key, value)
 
     def finish(self, *, succeeded: bool) -> None:
-        """Close the run as finished or failed."""
-        self.client.set_terminated(self.run_id, "FINISHED" if succeeded else "FAILED")
+        """Close the run as finished or failed, and its parent too: the next asset of its Dagster run opens it again."""
+        status = "FINISHED" if succeeded else "FAILED"
+        self.client.set_terminated(self.run_id, status)
+        parent = self.client.get_run(self.run_id).data.tags.get(TAG_PARENT)
+        if parent is not None:
+            self.client.set_terminated(parent, status)
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,7 @@ class Tracker:
             TAG_PARTITION: partition or "-",
         }
         name = f"{asset}[{partition}]" if partition else asset
-        return self._find_or_create(tags, name, {"mlflow.parentRunId": parent.run_id})
+        return self._find_or_create(tags, name, {TAG_PARENT: parent.run_id})
 
     def _find_or_create(self, tags: dict[str, str], name: str, more: Mapping[str, str] | None = None) -> TrackedRun:
         query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())

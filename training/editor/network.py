@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 SIZE_DIVISOR = 16
 SLOPE = 0.2
-OUTPUTS = 4  # red, green, blue, alpha's logit
 
 
 class EditorConfig(BaseModel):
@@ -23,6 +22,7 @@ class EditorConfig(BaseModel):
     size_px: int = Field(default=64, ge=16, multiple_of=SIZE_DIVISOR, description="side of the training images, pixels")
     channels: tuple[int, int, int] = Field(default=(32, 64, 96), description="channels at 1/2, 1/4 and 1/8 of the side")
     detail_channels: int = Field(default=16, ge=4, le=128, description="channels at the full side, before the output")
+    palette: int = Field(default=8, ge=1, le=64, description="colours that are looked up in the input")
     bottleneck_blocks: int = Field(default=2, ge=1, le=8, description="residual blocks at 1/8 of the side")
 
 
@@ -88,17 +88,40 @@ class EditorNetwork(nn.Module):
         self.detail = _conv(half, 4 * config.detail_channels)
         with torch.no_grad():  # the four pixels of a cell start alike: no checkerboard (arXiv 1707.02937)
             self.detail.weight.copy_(self.detail.weight[::4].repeat_interleave(4, dim=0))
-        self.output = _conv(config.detail_channels + 3, OUTPUTS)
-        self.coarse = nn.ModuleList(_conv(channels, OUTPUTS, kernel=1) for channels in (eighth, quarter, half))
+        outputs = 4 + config.palette  # red, green, blue, alpha's logit, each palette colour's logit
+        self.look_up = _conv(half, config.palette, kernel=1)
+        self.output = _conv(config.detail_channels + 3, outputs)
+        self.coarse = nn.ModuleList(_conv(channels, outputs, kernel=1) for channels in (eighth, quarter, half))
         with torch.no_grad():
             for layer in (self.output, *self.coarse):
                 layer.weight.mul_(0.3)  # four such layers add up
 
-    def outputs(self, x: Tensor) -> Tensor:
-        """Colours and alpha's logits: N×3×H×W → N×4×H×W, the sum of what each resolution has to say.
+    def forward(self, x: Tensor) -> EditorOutput:
+        """Edited images and alpha's logits of images N×3×H×W in [-1, 1], H and W divisible by 16."""
+        half, output = self._trunk(x)
+        detail = F.pixel_shuffle(self.detail(half), 2)  # N×4D×H/2×W/2 → N×D×H×W
+        fine: Tensor = self.output(torch.cat([F.leaky_relu(detail, SLOPE), x], dim=1))
+        output = (fine + _twice(output)).float()  # N×(3 + 1 + palette)×H×W
+        residual, alpha_logits, mixture = output[:, :3], output[:, 3:4], output[:, 4:].softmax(dim=1)
+        rgb = residual + torch.einsum("nphw,npc->nchw", mixture, self._palette(x, half))
+        alpha = torch.sigmoid(alpha_logits)
+        return EditorOutput(x * (1 - alpha) + alpha * rgb, alpha_logits)
 
-        As in StyleGAN2's skip generator: a filled-in background or a hair colour is settled at 8×8 and need not be
-        carried through the layers above.
+    def _palette(self, x: Tensor, half: Tensor) -> Tensor:
+        """Colours of the input by name, as it were (its hair's, skin's, background's …): N×palette×3.
+
+        Each is the mean over the places that `look_up` picks. Edits repaint with colours that are in the image:
+        they need not be learnt, and an image in unseen colours keeps its own.
+        """
+        where = self.look_up(half).float().flatten(2).softmax(dim=2)  # N×P×H/2×W/2 → N×P×HW/4
+        colours = F.avg_pool2d(x, 2).flatten(2)  # N×3×H×W → N×3×HW/4
+        return torch.einsum("npi,nci->npc", where, colours)
+
+    def _trunk(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Activated features at half the side, and what each resolution up to it has to say of the output, summed.
+
+        As in StyleGAN2's skip generator: what is settled at 1/8 of the side need not be carried through the
+        layers above.
         """
         half = self.encode_half(self.stem(F.pixel_unshuffle(x, 2)))  # N×12×H/2×W/2 → N×C1×H/2×W/2
         quarter = self.encode_quarter(self.down_quarter(F.leaky_relu(half, SLOPE)))
@@ -108,13 +131,4 @@ class EditorNetwork(nn.Module):
         output = self.coarse[0](low)
         for layer, features in zip(self.coarse[1:], (quarter, half), strict=True):
             output = layer(features) + _twice(output)
-        detail = F.pixel_shuffle(self.detail(F.leaky_relu(half, SLOPE)), 2)  # N×4D×H/2×W/2 → N×D×H×W
-        fine: Tensor = self.output(torch.cat([F.leaky_relu(detail, SLOPE), x], dim=1))
-        return fine + _twice(output)
-
-    def forward(self, x: Tensor) -> EditorOutput:
-        """Edited images and alpha's logits of images N×3×H×W in [-1, 1], H and W divisible by 16."""
-        outputs = self.outputs(x).float()
-        rgb, alpha_logits = outputs[:, :3], outputs[:, 3:]
-        alpha = torch.sigmoid(alpha_logits)
-        return EditorOutput(x * (1 - alpha) + alpha * rgb, alpha_logits)
+        return F.leaky_relu(half, SLOPE), output

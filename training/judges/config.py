@@ -72,13 +72,14 @@ class JudgeTrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    identity_kimg: float = Field(240.0, gt=0, le=100_000, description="Thousand images that an identity judge sees.")
+    identity_kimg: float = Field(320.0, gt=0, le=100_000, description="Thousand images that an identity judge sees.")
     attribute_kimg: float = Field(150.0, gt=0, le=100_000, description="Thousand images that an attribute judge sees.")
     parser_kimg: float = Field(64.0, gt=0, le=100_000, description="Thousand images that a parser sees.")
     pose_kimg: float = Field(120.0, gt=0, le=100_000, description="Thousand images that the pose judge sees.")
     features_kimg: float = Field(120.0, gt=0, le=100_000, description="Thousand images that the features judge sees.")
     batch_size: int = Field(64, ge=2, le=4_096, description="Images per step.")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak of the one-cycle schedule (AdamW).")
+    identity_learning_rate: float = Field(8e-3, gt=0, le=1, description="The same for what learns whom it sees.")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's decoupled weight decay.")
     seed: int = Field(0, ge=0, description="Seed of initial weights, order and jitter.")
 
@@ -86,3 +87,7 @@ class JudgeTrainingConfig(BaseModel):
         """Steps that a judge of this kind trains."""
         kimg: float = getattr(self, f"{kind}_kimg")
         return max(1, round(kimg * 1000 / self.batch_size))
+
+    def peak_rate(self, kind: Kind) -> float:
+        """The schedule's peak for this kind."""
+        return self.identity_learning_rate if kind in ("identity", "features") else self.learning_rate

@@ -25,14 +25,14 @@ class Jittered:
     turn_deg: Tensor
 
 
-def jitter(images: Tensor, regions: Tensor, generator: Generator) -> Jittered:
+def jitter(images: Tensor, regions: Tensor, generator: Generator, strength: float = 1.0) -> Jittered:
     """Jitter uint8 N×H×W×3 images and uint8 N×H×W labels; half the images keep their geometry."""
     x = to_float(images)
-    theta, turn_deg = _draw_similarities(len(x), generator)
+    theta, turn_deg = _draw_similarities(len(x), generator, strength)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
     labels = F.grid_sample(regions[:, None].float(), grid, mode="nearest", padding_mode="border", align_corners=False)
-    return Jittered(_colours(x, generator), labels[:, 0].long(), turn_deg)
+    return Jittered(_colours(x, generator, strength), labels[:, 0].long(), turn_deg)
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -40,9 +40,9 @@ def to_float(images: Tensor) -> Tensor:
     return images.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-def _draw_similarities(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
+def _draw_similarities(n: int, generator: Generator, strength: float) -> tuple[Tensor, Tensor]:
     """N×2×3 maps from output to input coordinates in [-1, 1], and the turns that they make, in degrees."""
-    draws = torch.rand(n, 4, generator=generator) * 2 - 1
+    draws = (torch.rand(n, 4, generator=generator) * 2 - 1) * strength
     draws *= (torch.rand(n, 1, generator=generator) < 0.5).float()
     turn_deg = draws[:, 0] * TURN_DEG
     scale = 1 + draws[:, 1] * SCALE
@@ -54,15 +54,15 @@ def _draw_similarities(n: int, generator: Generator) -> tuple[Tensor, Tensor]:
     return torch.cat([back, offset], dim=2), turn_deg
 
 
-def _colours(x: Tensor, generator: Generator) -> Tensor:
+def _colours(x: Tensor, generator: Generator, strength: float) -> Tensor:
     """Brightness, contrast, colour cast, blur and noise, each of a random amount per image."""
     n = len(x)
 
     def signed(channels: int) -> Tensor:
-        return torch.rand(n, channels, 1, 1, generator=generator) * 2 - 1
+        return (torch.rand(n, channels, 1, 1, generator=generator) * 2 - 1) * strength
 
-    blur = torch.rand(n, 1, 1, 1, generator=generator) * (signed(1) > 0)
-    noise = torch.rand(n, 1, 1, 1, generator=generator) * NOISE * (signed(1) > 0)
+    blur = torch.rand(n, 1, 1, 1, generator=generator) * strength * (signed(1) > 0)
+    noise = torch.rand(n, 1, 1, 1, generator=generator) * strength * NOISE * (signed(1) > 0)
     x = x * (1 + GAIN * signed(1)) + OFFSET * signed(1) + 0.4 * OFFSET * signed(3)
     x = torch.lerp(x, _blurred(x), blur)
     x = x + noise * torch.randn(x.shape, generator=generator)

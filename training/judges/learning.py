@@ -10,12 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.judges.config import POOL_FIRST_SUBJECT, JudgeSpec, JudgeTrainingConfig
+from training.judges.config import POOL_FIRST_SUBJECT, JudgeSpec, JudgeTrainingConfig, Kind
 from training.judges.jitter import jitter
 from training.judges.loading import NetworkRecord
 from training.judges.objectives import Batch, objective_for
 from training.judges.pools import Pool
 from training.judges.traits import subject_traits
+
+# Who somebody is shows in fractions of a pixel: strong jitter hides it.
+JITTER: dict[Kind, float] = {"parser": 1.0, "attribute": 1.0, "pose": 1.0, "identity": 0.3, "features": 0.3}
 
 
 def learn(
@@ -36,10 +39,10 @@ def learn(
         objective = objective_for(spec.kind, network, torch.from_numpy(traits))
     objective.train().to(memory_format=torch.channels_last)
     total = config.iterations(spec.kind)
-    optimizer = torch.optim.AdamW(_groups(objective, config.weight_decay), lr=config.learning_rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total + 1, pct_start=0.1)
+    optimizer = torch.optim.AdamW(_groups(objective, config.weight_decay), lr=config.peak_rate(spec.kind))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.peak_rate(spec.kind), total + 1, pct_start=0.1)
     for iteration in range(total):
-        batch = draw_batch(pool, seed, iteration, total, config.batch_size)
+        batch = draw_batch(pool, seed, iteration, total, config.batch_size, JITTER[spec.kind])
         optimizer.zero_grad(set_to_none=True)
         loss = objective(batch)
         torch.autograd.backward(loss)
@@ -50,11 +53,13 @@ def learn(
     return half_weights(objective.net)
 
 
-def draw_batch(pool: Pool, seed: list[int], iteration: int, total: int, batch_size: int) -> Batch:
+def draw_batch(pool: Pool, seed: list[int], iteration: int, total: int, batch_size: int, strength: float) -> Batch:
     """The jittered batch of an iteration, a function of (seed, iteration) alone."""
     chosen = _order(len(pool), seed, iteration, batch_size)
     generator = torch.Generator().manual_seed(_torch_seed(seed, 1 + iteration))
-    jittered = jitter(torch.from_numpy(pool.images[chosen]), torch.from_numpy(pool.regions[chosen]), generator)
+    jittered = jitter(
+        torch.from_numpy(pool.images[chosen]), torch.from_numpy(pool.regions[chosen]), generator, strength
+    )
     turned = torch.stack([torch.zeros_like(jittered.turn_deg)] * 2 + [jittered.turn_deg], dim=1)
     return Batch(
         images=jittered.images,

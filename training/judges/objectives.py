@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 
@@ -15,10 +16,12 @@ from training.judges.interface import POSE_UNIT_DEG
 from training.judges.loading import NetworkRecord, build_network
 from training.judges.networks import ParserNet, VectorNet
 
-MARGIN_DEG = 20.0
-ARCFACE_SCALE = 32.0
+MARGIN_DEG = 17.0
+ARCFACE_SCALE = 16.0
+ARCFACE_WEIGHT = 0.05  # ArcFace's loss is some ten times that of the traits
+ARCFACE_RAMP = (0.2, 0.5)  # shares of training over which ArcFace grows, and then its margin
+MARGIN_RAMP = (0.3, 0.6)
 CENTRE_STD = 0.05
-MARGIN_RAMP = 0.3  # share of training over which the margin grows: with all of it from the start small nets stall
 
 
 @dataclass(frozen=True)
@@ -79,25 +82,42 @@ class PoseObjective(Objective):
         return pose_loss(self.net(batch.images), batch.pose_deg)
 
 
-class IdentityObjective(Objective):
-    """ArcFace over the pool's subjects (Deng et al., arXiv 1801.07698), its margin growing at first.
+class Teacher(nn.Module):
+    """Who it is: the renderer's parameters of the subject, and ArcFace over the pool (Deng et al., arXiv 1801.07698).
 
-    The vector also predicts the renderer's parameters of the subject: thousands of labels alone teach a small net slowly,
-    and it then takes skin and head shape for the whole of a person.
+    Thousands of labels alone teach a small net slowly: it takes skin and head shape for the whole of a person. So the
+    vector first predicts the parameters; ArcFace, then its margin, grow while that goes on.
     """
+
+    def __init__(self, size: int, traits: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("traits", traits)  # S×T
+        self.to_traits = nn.Linear(size, traits.shape[1])
+        self.arcface = ArcFaceLoss(len(traits), size, margin=MARGIN_DEG, scale=ARCFACE_SCALE)
+        # Only the centres' directions count: short ones turn faster under Adam's steps of constant length.
+        with torch.no_grad():
+            self.arcface.W.mul_(CENTRE_STD)
+
+    def forward(self, vectors: Tensor, batch: Batch) -> Tensor:
+        """The mean squared error of the traits plus the weighted ArcFace loss."""
+        traits = F.mse_loss(self.to_traits(vectors), self.get_buffer("traits")[batch.subjects])
+        self.arcface.margin = math.radians(MARGIN_DEG) * ramp(batch.done, MARGIN_RAMP)
+        arcface: Tensor = self.arcface(vectors, batch.subjects)
+        return traits + ARCFACE_WEIGHT * ramp(batch.done, ARCFACE_RAMP) * arcface
+
+
+class IdentityObjective(Objective):
+    """The teacher's loss of the unit vectors."""
 
     def __init__(self, net: VectorNet, traits: Tensor) -> None:
         super().__init__()
         self.net = net
-        self.arcface = _arcface(len(traits), net.embed.out_features)
-        self.register_buffer("traits", traits)  # S×T
-        self.to_traits = nn.Linear(net.embed.out_features, traits.shape[1])
+        self.teacher = Teacher(net.embed.out_features, traits)
 
     def forward(self, batch: Batch) -> Tensor:
-        """The mean squared error of the traits plus a tenth of ArcFace's loss, which is some ten times larger."""
-        vectors = self.net(batch.images)
-        traits = F.mse_loss(self.to_traits(vectors), self.get_buffer("traits")[batch.subjects])
-        return traits + 0.1 * arcface_loss(self.arcface, vectors, batch)
+        """The mean over images."""
+        loss: Tensor = self.teacher(self.net(batch.images), batch)
+        return loss
 
 
 class FeaturesObjective(Objective):
@@ -106,21 +126,21 @@ class FeaturesObjective(Objective):
     def __init__(self, net: VectorNet, traits: Tensor) -> None:
         super().__init__()
         self.net = net
-        self.arcface = _arcface(len(traits), net.embed.out_features)
+        self.teacher = Teacher(net.embed.out_features, traits)
 
     def forward(self, batch: Batch) -> Tensor:
-        """The sum of the three losses, ArcFace's (which is some ten times larger) at a tenth."""
+        """The sum of the three losses, which are of one order."""
         net = self.net
         assert isinstance(net, VectorNet)
         vectors = net.embedding(batch.images)
         out = net.head(F.relu(vectors))  # N×(A + 3): attributes, then pose
         attribute = F.binary_cross_entropy_with_logits(out[:, :-3], batch.attributes)
-        identity = arcface_loss(self.arcface, vectors, batch)
-        return attribute + pose_loss(out[:, -3:], batch.pose_deg) + 0.1 * identity
+        who: Tensor = self.teacher(vectors, batch)
+        return attribute + pose_loss(out[:, -3:], batch.pose_deg) + who
 
 
 def objective_for(kind: Kind, network: NetworkRecord, traits: Tensor) -> Objective:
-    """The objective of a kind of judge, with fresh weights from torch's current generator; `traits` has a row a subject."""
+    """The objective of a kind of judge, with fresh weights from torch's current generator; `traits` is S×T."""
     net = build_network(kind, network)
     if isinstance(net, ParserNet):
         return ParserObjective(net)
@@ -146,16 +166,7 @@ def pose_loss(predicted: Tensor, pose_deg: Tensor) -> Tensor:
     return F.smooth_l1_loss(predicted, pose_deg / POSE_UNIT_DEG, beta=0.1)
 
 
-def arcface_loss(arcface: ArcFaceLoss, vectors: Tensor, batch: Batch) -> Tensor:
-    """ArcFace with the margin of this point of training."""
-    arcface.margin = float(torch.deg2rad(torch.tensor(MARGIN_DEG))) * min(1.0, batch.done / MARGIN_RAMP)
-    loss: Tensor = arcface(vectors, batch.subjects)
-    return loss
-
-
-def _arcface(subjects: int, size: int) -> ArcFaceLoss:
-    arcface = ArcFaceLoss(num_classes=subjects, embedding_size=size, margin=MARGIN_DEG, scale=ARCFACE_SCALE)
-    # Only the centres' directions count: short ones turn faster under Adam's steps of constant length.
-    with torch.no_grad():
-        arcface.W.mul_(CENTRE_STD)
-    return arcface
+def ramp(done: float, between: tuple[float, float]) -> float:
+    """0 before the first share of training, 1 after the second, straight between."""
+    first, last = between
+    return min(1.0, max(0.0, (done - first) / (last - first)))

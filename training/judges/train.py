@@ -158,7 +158,7 @@ class _Run:
                 "network": network_for(spec.kind, len(ATTRIBUTES), len(REGIONS)).model_dump(),
                 "iterations": self.config.iterations(spec.kind),
                 "batch_size": self.config.batch_size,
-                "learning_rate": self.config.learning_rate,
+                "learning_rate": self.config.peak_rate(spec.kind),
                 "weight_decay": self.config.weight_decay,
                 "seed": self.config.seed,
                 "threads": torch.get_num_threads(),

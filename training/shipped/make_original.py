@@ -2,7 +2,7 @@
 
     python -m training.shipped.make_original --workdir WORK --kimg 200
 
-The same command again goes on where it stopped; `--kimg` may grow, and `--threads` may change, from one call to the next.
+The same command again goes on where it stopped; `--kimg` may grow and `--threads` may change between calls.
 """
 
 from __future__ import annotations
@@ -141,12 +141,12 @@ def _write_card(out: Path, result: GanResult, config: GanTrainingConfig, seconds
     (out / SUBJECTS_FILE).write_text(json.dumps(subjects, indent=2) + "\n")
     files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(out.iterdir()) if p.name != CARD}
     card: dict[str, Any] = {
-        "what": "Original network: a StyleGAN2 of rendered faces at 64 px. Its average draws; all three can be trained on.",
+        "what": "Original network: a StyleGAN2 of rendered faces at 64 px, its average and its discriminator.",
         "command": f"python -m training.shipped.make_original --workdir WORK --kimg {config.kimg:g}",
         "config": config.model_dump(mode="json"),
         "kimg": round(result.kimg, 3),
         "training_s": round(seconds),
-        "hardware": f"{platform.machine()} CPU, {torch.get_num_threads()} threads of 2 shared cores, torch {torch.__version__}",
+        "hardware": f"{platform.machine()} CPU, {config.threads} of 2 cores, torch {torch.__version__}",
         "date": datetime.now(UTC).date().isoformat(),
         "subjects": subjects,
         "files": files,
