@@ -13,8 +13,8 @@ from orchestration.graph import AssetId, chosen_partitions, expand, inputs_of, n
 from orchestration.params import Params, resolve, section_digest
 from orchestration.store import ledger
 from orchestration.store.environment import device_class
-from orchestration.store.records import Wanted
 from orchestration.store.ledger import LedgerEntry
+from orchestration.store.records import Wanted
 from orchestration.store.reuse import Stale, reusable
 from orchestration.workspace import Workspace
 

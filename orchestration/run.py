@@ -31,7 +31,7 @@ from orchestration.workspace import Workspace
 POLL_S = 0.3
 STOP_WAIT_S = 20.0
 EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
-CUT_OFF = "its process ended without a word: killed, or out of memory; the same command goes on from its last checkpoint"
+CUT_OFF = "its process was cut off: killed, or out of memory. The same command goes on from its last checkpoint."
 
 
 @dataclass(frozen=True)
