@@ -50,7 +50,8 @@ def _commands(ws: Workspace, host: str, dagster_port: int, mlflow_port: int) -> 
         "-p",
         str(dagster_port),
     ]
-    mlflow = [str(scripts / "mlflow"), "server", "--host", host, "--port", str(mlflow_port)]
+    # One worker: its default of four takes a gigabyte, for one person's browser.
+    mlflow = [str(scripts / "mlflow"), "server", "--host", host, "--port", str(mlflow_port), "--workers", "1"]
     mlflow += ["--backend-store-uri", ws.mlflow_uri, "--default-artifact-root", ws.mlflow_artifacts.as_uri()]
     return {"dagster": dagster, "mlflow": mlflow}
 

@@ -1,22 +1,17 @@
 """Train a GAN: resumable at any iteration, stopped cleanly by a signal, with checkpoints and snapshots in a folder."""
 
 import hashlib
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from data.errors import UserError
-from training.allocator import keep_freed_memory
-from training.checkpoint_io import SafetensorsCheckpointIO
+from training.fitting import cpu_threads, fit
 from training.gan_batches import GanBatches
 from training.gan_callbacks import Checkpoints, CleanStop, Reports, SnapshotFn, Snapshots, snapshot_files
 from training.gan_config import GanTrainingConfig
@@ -74,7 +69,7 @@ def train_gan(
     if freeze_mapping:
         weights = GanWeights(*_shapes(weights), weights.generator_ema, weights.generator_ema, weights.discriminator)
     _check_size(weights.generator_config, images)
-    with _threads(config.threads):
+    with cpu_threads(config.threads):
         module = GanModule(config, weights, freeze_mapping)
         identity = _identity(module, weights, images)
         checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, identity)
@@ -95,21 +90,7 @@ def _fit(module: GanModule, images: NDArray[np.uint8], accelerator: str, callbac
     batches = GanBatches(module.config, module.shapes[0], images, first=module.iteration)
     if not len(batches):
         return
-    keep_freed_memory()
-    with _quiet_lightning():
-        trainer = lightning.Trainer(
-            accelerator=accelerator,
-            devices=1,
-            max_epochs=1,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            deterministic=False if accelerator == "cpu" else "warn",
-            plugins=[SafetensorsCheckpointIO()],
-            callbacks=callbacks,
-        )
-        trainer.fit(module, train_dataloaders=batches)
+    fit(module, batches, callbacks, accelerator, module.config.threads)
 
 
 def _result(module: GanModule, workdir: Path) -> GanResult:
@@ -160,29 +141,3 @@ def _identity(module: GanModule, weights: GanWeights, images: NDArray[np.uint8])
         for name in sorted(state):
             digest.update(state[name].numpy().tobytes())
     return digest.hexdigest()
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Leave out Lightning's greetings and its advice on workers and logging intervals; errors still show."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -57,4 +57,3 @@ def test_dvc_yaml_is_written_and_checked(workspace: Workspace) -> None:
     assert stale.exit_code == 2 and "editloom dvc-yaml" in stale.output
     assert said("dvc-yaml").exit_code == 0
     assert all(f"  {name}:" in (workspace.root / "dvc.yaml").read_text() for name in GRAPH)
-

@@ -65,9 +65,7 @@ def test_image_sets_and_judges_are_checked(assets: dict[str, dg.AssetsDefinition
     assert checked["judges"] == ["independence"]
 
 
-def test_partitions_are_the_attributes_of_params(
-    assets: dict[str, dg.AssetsDefinition], empty_workspace: Path
-) -> None:
+def test_partitions_are_the_attributes_of_params(assets: dict[str, dg.AssetsDefinition], empty_workspace: Path) -> None:
     attributes = list(Workspace.at(empty_workspace).params().attributes)
     for name, asset in assets.items():
         keys = asset.partitions_def.get_partition_keys() if asset.partitions_def else None

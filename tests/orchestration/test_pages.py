@@ -74,6 +74,7 @@ def test_both_pages_open_on_loopback_and_ctrl_c_ends_both(ui: Ui, tmp_path: Path
     assert process.wait(ENDED_S) == 0
     for port in (dagster_port, mlflow_port):
         with closing(socket.socket()) as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             free.bind(("127.0.0.1", port))  # refused while a server still listens
     said = (tmp_path / "ui.log").read_text()
     assert f"http://127.0.0.1:{dagster_port}" in said and f"http://127.0.0.1:{mlflow_port}" in said
