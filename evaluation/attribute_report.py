@@ -29,6 +29,7 @@ TITLES: Mapping[str, str] = {
     TRUTH: "true counterfactual",
     STRANGER: "another person's face",
 }
+STRIP_ROWS = 3
 PerImage = Mapping[str, NDArray[np.float64]]
 
 
@@ -63,7 +64,7 @@ class ReportRow:
 
 @dataclass(frozen=True)
 class AttributeReport:
-    """Everything measured about one editor of one attribute, and its contact sheet."""
+    """Everything measured about one editor of one attribute, its contact sheet, and the sheet's first rows."""
 
     attribute: str
     held_out: HeldOut
@@ -71,6 +72,7 @@ class AttributeReport:
     judges: tuple[Judge, ...]
     config: AttributeReportConfig
     sheet: Picture
+    strip: Picture
 
     def row(self, key: str) -> ReportRow:
         """Return the row of this key; raises KeyError when the report has none."""
@@ -103,7 +105,8 @@ def evaluate_attribute_editor(
     bench = _Bench(panel, held_out, config, look(panel, inputs, attribute, config.batch_size), reference)
     edits = apply_in_batches(editor, inputs, config.batch_size, panel.device)
     rows = tuple(_measure(bench, key, outputs) for key, outputs in _answers(held_out, edits, config.seed))
-    return AttributeReport(attribute, held_out, rows, panel.judges, config, _sheet(held_out, edits, config.sheet_rows))
+    pictures = (_sheet(held_out, edits, count) for count in (config.sheet_rows, STRIP_ROWS))
+    return AttributeReport(attribute, held_out, rows, panel.judges, config, *pictures)
 
 
 def _answers(held_out: HeldOut, edits: Images, seed: int) -> list[tuple[str, Images]]:

@@ -1,4 +1,4 @@
-"""Reports as files: metrics.json, per_image.parquet, report.html, sheet.png. Same report, same bytes."""
+"""Reports as files: metrics.json, per_image.parquet, report.html and pictures. Same report, same bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from evaluation.attribute_report import AttributeReport
 from evaluation.metric import Judge, Metric
 from evaluation.sheet import Picture
 
-METRICS, PER_IMAGE, PAGE, SHEET = "metrics.json", "per_image.parquet", "report.html", "sheet.png"
+METRICS, PER_IMAGE, PAGE, SHEET, STRIP = "metrics.json", "per_image.parquet", "report.html", "sheet.png", "strip.png"
 
 LABELS: Mapping[str, str] = {
     "attribute_success": "Attribute success",
@@ -79,12 +79,13 @@ class Page:
 
 
 def write_report(report: AttributeReport, out: Path) -> None:
-    """Write metrics.json, per_image.parquet, report.html and sheet.png of an attribute editor into `out`."""
+    """Write an attribute editor's metrics, measures per image, page, sheet and strip into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / METRICS, metrics_record(report))
     pq.write_table(per_image_table(report), out / PER_IMAGE, compression="zstd", store_schema=False)
     (out / PAGE).write_text(render_page(attribute_page(report)), encoding="utf-8")
     (out / SHEET).write_bytes(encode_png(report.sheet))
+    (out / STRIP).write_bytes(encode_png(report.strip))
 
 
 def metrics_record(report: AttributeReport) -> dict[str, Any]:

@@ -185,8 +185,23 @@ def ui(host: str = "127.0.0.1", dagster_port: int = 3000, mlflow_port: int = 500
 @_for_people
 def results(directory: Path = Path("docs")) -> None:
     """Write results.md from results.json."""
-    from orchestration.results import write_markdown
+    from orchestration.results_page import write_markdown
 
+    write_markdown(directory)
+
+
+@app.command()
+@_for_people
+def figures(directory: Path = Path("docs")) -> None:
+    """Write what the demo measured into results.json, and results.md from it."""
+    from orchestration.figures import show, write_figures
+    from orchestration.gallery import write_gallery
+    from orchestration.results_page import write_markdown
+    from orchestration.workspace import Workspace
+
+    ws = Workspace.current()
+    show(write_figures(ws, directory), console)
+    write_gallery(ws, directory)
     write_markdown(directory)
 
 

@@ -1,4 +1,4 @@
-"""`docs/results.json`: figures written by the command that measured them, and the page made from them."""
+"""`docs/results.json`: figures, each written by the command that measured it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from filelock import FileLock
 
 from data.errors import UserError
 
-RECORDS, PAGE = "results.json", "results.md"
+RECORDS = "results.json"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,25 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """What a measurement says. `bar` None: only reported. `value` None: not measured, and `note` says why.
+
+    `commit` and `date` are of the code that made what was measured; empty: the repository's commit now, and today.
+    """
+
+    name: str
+    value: float | None
+    unit: str
+    interval: tuple[float, float] | None = None
+    bar: Bar | None = None
+    note: str = ""
+    commit: str = ""
+    date: str = ""
+
+
+@dataclass(frozen=True)
 class Record:
-    """One figure. `bar` None: only reported. `value` None: not measured, and `note` says why."""
+    """One figure as it stands in the file: with its group, and who measured it, on what, when."""
 
     group: str
     name: str
@@ -56,43 +74,32 @@ class Record:
     note: str = ""
 
 
-def record(
-    docs: Path,
-    *,
-    group: str,
-    name: str,
-    value: float | None,
-    unit: str,
-    command: str,
-    interval: tuple[float, float] | None = None,
-    bar: Bar | None = None,
-    note: str = "",
-) -> Record:
-    """Write one figure into `docs`/results.json, in place of an earlier one of the same group and name.
+def record(docs: Path, figure: Figure, *, group: str, command: str) -> Record:
+    """Write one figure into `docs`/results.json, see `record_all`."""
+    return record_all(docs, [figure], group=group, command=command)[0]
 
-    Commit, machine and date are filled in here. Raises ValueError for a missing value that does not say why.
+
+def record_all(
+    docs: Path, figures: Sequence[Figure], *, group: str, command: str, complete: bool = False
+) -> list[Record]:
+    """Write figures into `docs`/results.json, each in place of an earlier one of the same group and name.
+
+    The machine is filled in here, commit and date where a figure has none. `complete`: these are all the figures that
+    `command` has, so that earlier ones of it under other names go. Raises ValueError for a missing value that does
+    not say why.
     """
-    if value is None and not note:
-        raise ValueError(f"{group}/{name} has no value: `note` must say why")
-    met = None if bar is None or value is None else bar.met(value)
-    made = Record(
-        group=group,
-        name=name,
-        value=value,
-        interval=interval,
-        unit=unit,
-        bar=bar.text if bar else None,
-        met=met,
-        command=command,
-        commit=_commit(docs),
-        machine=machine(),
-        date=datetime.now(UTC).date().isoformat(),
-        note=note,
-    )
+    silent = [figure.name for figure in figures if figure.value is None and not figure.note]
+    if silent:
+        raise ValueError(f"{group}/{silent[0]} has no value: `note` must say why")
+    now = Figure("", None, "", commit=_commit(docs), date=datetime.now(UTC).date().isoformat())
+    where = machine()
+    made = [_record(figure, now, group, command, where) for figure in figures]
+    names = {figure.name for figure in figures}
     docs.mkdir(parents=True, exist_ok=True)
     with FileLock(docs / f".{RECORDS}.lock"):
-        others = [r for r in read_records(docs) if (r.group, r.name) != (group, name)]
-        _write(docs, [*others, made])
+        others = [r for r in read_records(docs) if r.group != group or r.name not in names]
+        kept = [r for r in others if not complete or (r.group, r.command) != (group, command)]
+        _write(docs, [*kept, *made])
     return made
 
 
@@ -108,27 +115,6 @@ def read_records(docs: Path) -> list[Record]:
         raise UserError(f"{path} cannot be read: {error}.", hint) from None
 
 
-def write_markdown(docs: Path) -> Path:
-    """Write `docs`/results.md from results.json; the same records give the same bytes."""
-    path = docs / PAGE
-    path.write_text(render(read_records(docs)), encoding="utf-8")
-    return path
-
-
-def render(records: list[Record]) -> str:
-    """The page: a table for each group."""
-    lines = [
-        "# Results",
-        "",
-        "Written by `make results` from results.json; each figure by the command that measured it.",
-    ]
-    for group in sorted({r.group for r in records}):
-        lines += ["", f"## {group}", "", "| figure | value | interval | bar | met | measured by | on |"]
-        lines += ["|---|---|---|---|---|---|---|"]
-        lines += [_row(r) for r in records if r.group == group]
-    return "\n".join(lines) + "\n"
-
-
 def machine() -> str:
     """Processor, cores and accelerator of this machine, in words and without its name."""
     return ", ".join(part for part in (_processor(), f"{usable_cores()} cores", _accelerator()) if part)
@@ -139,13 +125,22 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _row(r: Record) -> str:
-    value = f"– ({r.note})" if r.value is None else f"{r.value:.4g} {r.unit}".strip()
-    note = f" ({r.note})" if r.note and r.value is not None else ""
-    interval = f"{r.interval[0]:.4g} – {r.interval[1]:.4g}" if r.interval else ""
-    met = {True: "yes", False: "**no**", None: ""}[r.met]
-    cells = [r.name + note, value, interval, r.bar or "", met, f"`{r.command}`", f"{r.machine}; {r.commit}; {r.date}"]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def _record(figure: Figure, now: Figure, group: str, command: str, where: str) -> Record:
+    bar, value = figure.bar, figure.value
+    return Record(
+        group=group,
+        name=figure.name,
+        value=value,
+        interval=figure.interval,
+        unit=figure.unit,
+        bar=bar.text if bar else None,
+        met=None if bar is None or value is None else bar.met(value),
+        command=command,
+        commit=figure.commit or now.commit,
+        machine=where,
+        date=figure.date or now.date,
+        note=figure.note,
+    )
 
 
 def _parse(row: dict[str, Any]) -> Record:

@@ -21,6 +21,7 @@ from orchestration.announcement import announcer
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
 from orchestration.plan import PlanItem, plan
 from orchestration.progress import StepStatus, read_statuses, status_table
+from orchestration.run_record import RUNS, untouched, write_run_record
 from orchestration.store import lockfile
 from orchestration.store.publish import recover
 from orchestration.store.reuse import restore
@@ -89,19 +90,21 @@ def run(
     params = ws.params()
     chosen = chosen_partitions(tuple(params.attributes), partitions)
     with exclusive(ws, console):
+        from_nothing = untouched(ws)
         dvc_yaml.write(ws.root, params)
         recover(ws.root, [announcer(ws)])
         items = tuple(plan(ws, params, expand(chosen, select(selection))))
         todo = [item.id for item in items if always or item.action != "reuse" or not _in_place(ws, item)]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
-        if not todo:
-            lockfile.sync(ws.root, params)
-            return RunResult(items, statuses, 0, time.monotonic() - started)
-        open_tracker(ws)
-        folder = _new_folder(ws)
-        code, ran = _execute(folder, todo, [i.id for i in items], statuses, console, always)
+        folder, code = _new_folder(ws), 0
+        if todo:
+            open_tracker(ws)
+            code, ran = _execute(folder, todo, [i.id for i in items], statuses, console, always)
+            statuses |= ran
         lockfile.sync(ws.root, params)
-    return RunResult(items, statuses | ran, code, time.monotonic() - started, folder)
+        seconds, asked = time.monotonic() - started, (selection, partitions)
+        write_run_record(ws, folder, statuses, seconds=seconds, exit_code=code, asked=asked, from_nothing=from_nothing)
+    return RunResult(items, statuses, code, seconds, folder)
 
 
 def _in_place(ws: Workspace, item: PlanItem) -> bool:
@@ -130,7 +133,7 @@ def exclusive(ws: Workspace, console: Console) -> Iterator[None]:
 
 def _new_folder(ws: Workspace) -> Path:
     """Where one run's jobs, logs and statuses lie; its name is the run's."""
-    folder = ws.state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+    folder = ws.state / RUNS / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
     folder.mkdir(parents=True)
     return folder
 

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -29,7 +29,7 @@ for _name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME", "DVC_STAGE"):
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 COMMAND = [sys.executable, "-m", "orchestration.cli"]
 
-Editloom = Callable[..., "subprocess.CompletedProcess[str]"]
+Editloom = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +77,13 @@ def baseline(built_workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     return _clone(built_workspace, tmp_path / "workspace", monkeypatch)
 
 
+@pytest.fixture(scope="session")
+def finished(built_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A fully built smoke workspace for tests that only look; it is not the current one. Never change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield _clone(built_workspace, tmp_path_factory.mktemp("finished") / "workspace", patch, current=False)
+
+
 @pytest.fixture
 def editloom() -> Editloom:
     """`editloom ARGUMENTS` in a process of its own: called with a workspace or any directory, and the arguments."""
@@ -110,9 +117,12 @@ def _editloom(root: Path, *arguments: str, **environment: str) -> subprocess.Com
     return subprocess.run([*COMMAND, *arguments], cwd=root, env=known, capture_output=True, text=True)
 
 
-def _clone(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+def _clone(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, *, current: bool = True) -> Workspace:
     shutil.copytree(source, target, symlinks=True)
-    monkeypatch.setenv(VARIABLE, str(target))
+    if current:
+        monkeypatch.setenv(VARIABLE, str(target))
+    # Opening a workspace's Dagster instance sets it; the next test has another one.
+    monkeypatch.setenv("DAGSTER_HOME", str(target / ".editloom" / "dagster"))
     ws = Workspace.at(target)
     _move_artifacts(ws.state / "mlflow.db", ws.mlflow_artifacts.as_uri())
     return ws

@@ -83,7 +83,7 @@ def test_files_are_complete_self_contained_and_reproducible(report: AttributeRep
     write_report(report, tmp_path / "a")
     write_report(report, tmp_path / "b")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["metrics.json", "per_image.parquet", "report.html", "sheet.png"]
+    assert names == ["metrics.json", "per_image.parquet", "report.html", "sheet.png", "strip.png"]
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     page = (tmp_path / "a" / "report.html").read_text()
     assert "http" not in page and "data:image/png;base64," in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
-from orchestration.results import Bar, read_records, record, render, write_markdown
+from orchestration.results import Bar, Figure, read_records, record, record_all
+from orchestration.results_page import render, write_markdown
 
 KEYS = ["group", "name", "value", "interval", "unit", "bar", "met", "command", "commit", "machine", "date"]
 
@@ -27,7 +29,8 @@ def docs(tmp_path: Path) -> Path:
 
 
 def write(docs: Path, name: str = "success", value: float | None = 0.93, **more: object) -> None:
-    record(docs, group="spine", name=name, value=value, unit="share", command="editloom run", **more)  # type: ignore[arg-type]
+    figure = Figure(name, value, "share", **more)  # type: ignore[arg-type]
+    record(docs, figure, group="spine", command="editloom run")
 
 
 def test_record_fills_in_what_nobody_should_type(docs: Path) -> None:
@@ -52,6 +55,27 @@ def test_new_measurement_replaces_the_old_and_keeps_the_others(docs: Path) -> No
     write(docs, "b")
     write(docs, "a", 0.5)
     assert [(r.name, r.value) for r in read_records(docs)] == [("a", 0.5), ("b", 0.93)]
+
+
+def test_figure_of_a_name_that_its_command_no_longer_has_goes(docs: Path) -> None:
+    write(docs, "kept")
+    for names in (["old", "same"], ["same", "new"]):
+        record_all(docs, [Figure(n, 1.0, "s") for n in names], group="spine", command="make figures", complete=True)
+    assert [r.name for r in read_records(docs)] == ["kept", "new", "same"]
+
+
+def test_commit_of_what_was_measured_is_kept(docs: Path) -> None:
+    """A report that an earlier commit made is not the present commit's."""
+    write(docs, commit="0123456789ab", date="2024-06-07")
+    (row,) = read_records(docs)
+    assert (row.commit, row.date) == ("0123456789ab", "2024-06-07")
+
+
+def test_page_says_which_machine_measured(docs: Path) -> None:
+    write(docs)
+    one = read_records(docs)[0]
+    page = render([one, dataclasses.replace(one, name="z", machine="another | machine")])
+    assert "2. another" in page and page.count(", 1 |") == 1 and page.count(", 2 |") == 1
 
 
 @pytest.mark.parametrize(
@@ -81,14 +105,14 @@ def test_page_is_a_function_of_the_records(docs: Path) -> None:
     write(docs, bar=Bar(at_least=0.95))
     first = write_markdown(docs).read_bytes()
     assert write_markdown(docs).read_bytes() == first
-    assert b"## spine" in first and b"**no**" in first
+    assert b"## spine" in first and b"**no**" in first and b"1 missed" in first
 
 
 def test_processes_that_record_at_once_lose_nothing(docs: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from orchestration.results import record\n"
+        "import sys; from pathlib import Path; from orchestration.results import Figure, record\n"
         "for i in range(5):\n"
-        "    record(Path(sys.argv[1]), group='g', name=f'{sys.argv[2]}{i}', value=1, unit='', command='c')"
+        "    record(Path(sys.argv[1]), Figure(f'{sys.argv[2]}{i}', 1, ''), group='g', command='c')"
     )
     jobs = [subprocess.Popen([sys.executable, "-c", script, str(docs), name]) for name in "ab"]
     assert [job.wait() for job in jobs] == [0, 0]
