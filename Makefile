@@ -18,11 +18,11 @@ UI_HOST := 127.0.0.1
 DAGSTER_PORT ?= 3000
 MLFLOW_PORT ?= 5000
 
-.PHONY: help setup demo test lint types pytest ui bench soak results constraints
+.PHONY: help setup demo test lint types pytest ui bench bench-test soak results figures constraints
 .DEFAULT_GOAL := help
 
 help: ## What each target does
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv
 
@@ -56,8 +56,14 @@ soak: $(READY) ## Long, random and seeded tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m soak --timeout 3600
 
 bench: $(READY) ## Measurements; they write docs/results.json
-	$(BIN)/pytest -q -m bench --timeout 3600
-	$(BIN)/editloom results --directory docs
+	$(BIN)/pytest -q -m bench --timeout 3600; status=$$?; $(BIN)/editloom results --directory docs; exit $$status
+
+bench-test: $(READY) ## How long `make test` takes
+	$(BIN)/pytest -q -m bench --timeout 3600 tests/bench/suite_duration.py; status=$$?; \
+	  $(BIN)/editloom results --directory docs; exit $$status
+
+figures: $(READY) ## Write what the demo measured, and its times, into docs
+	$(BIN)/editloom figures --directory docs
 
 results: $(READY) ## Write docs/results.md from docs/results.json
 	$(BIN)/editloom results --directory docs

@@ -124,9 +124,10 @@ class Tracker:
 
 def open_tracker(ws: Workspace) -> Tracker:
     """Connect to the workspace's tracking server; the first caller initialises the database, under a lock."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
+    # After the import, which sets the level itself: nobody needs to read of each table that it makes.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     ws.state.mkdir(parents=True, exist_ok=True)
     with FileLock(ws.state / "mlflow.lock"):
         client = MlflowClient(ws.mlflow_uri)

@@ -76,6 +76,11 @@ def jobs(ws: Workspace) -> set[Path]:
     return set(ws.state.glob("runs/*/*.job"))
 
 
+def statuses(ws: Workspace) -> set[Path]:
+    """What steps said of themselves, in every run so far."""
+    return set(ws.state.glob("runs/*/status/*.json"))
+
+
 def workers(ws: Workspace) -> list[int]:
     """Processes that work for this workspace now."""
     wanted, place = b"orchestration.worker", os.fsencode(ws.root)
@@ -217,8 +222,9 @@ def test_ctrl_c_stops_cleanly_and_the_next_run_completes(
 def test_killed_run_takes_its_workers_along(baseline: Workspace, change_params: ChangeParams, start: Start) -> None:
     """Otherwise the next run would train beside a worker of this one, in the same directory."""
     change_params(baseline, CHECKPOINTS)
+    before = statuses(baseline)
     run = start(*TRAIN)
-    wait_for(lambda: any(baseline.state.glob(f"runs/*/status/{NETWORK}.json")) or run.poll() is not None, "a worker")
+    wait_for(lambda: statuses(baseline) != before or run.poll() is not None, "a worker")
     assert len(workers(baseline)) == 1, said(baseline)
     run.kill()
     wait_for(lambda: workers(baseline) == [], "the worker's end")

@@ -1,0 +1,36 @@
+"""Benchmarks write what they measured into docs/results.json before they judge it; BENCH_DOCS names another folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestration.params import Params, load_params
+from orchestration.results import Figure, Record, record
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GROUP, COMMAND = "spine", "make bench"
+
+Measured = Callable[..., Record]
+
+
+@pytest.fixture(scope="session")
+def measured() -> Measured:
+    """Write a figure down; the test fails when it misses its bar."""
+    docs = Path(os.environ.get("BENCH_DOCS", REPOSITORY / "docs"))
+
+    def write(figure: Figure, command: str = COMMAND) -> Record:
+        made = record(docs, figure, group=GROUP, command=command)
+        assert made.met is not False, f"{made.name}: {made.value:.4g} {made.unit}, the bar is {made.bar}"
+        return made
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def demo_params() -> Params:
+    """The demo's settings: what is timed here has its sizes."""
+    return load_params(REPOSITORY / "orchestration" / "presets" / "demo.yaml")
