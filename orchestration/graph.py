@@ -86,7 +86,8 @@ _NODES = (
         kinds=("parquet",),
         owner="team:evaluation",
         code=("orchestration.assets.judging:judge_images",),
-        params=("judge_images",),
+        params=("judge_images", "judges.source"),
+        files=("training/shipped/judges/judges.json",),
         seeded=False,
     ),
     AssetNode(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -17,7 +19,11 @@ POLL_S = 0.5
 
 
 def serve(ws: Workspace, host: str, dagster_port: int, mlflow_port: int, console: Console) -> None:
-    """Run both servers until Ctrl-C or until one of them ends; raises UserError with its log when one does."""
+    """Run both servers until Ctrl-C or until one of them ends.
+
+    Raises UserError for a port that is taken, before any is started, and with its log when a server ends on its own.
+    """
+    _require_free(host, {"--dagster-port": dagster_port, "--mlflow-port": mlflow_port})
     logs = ws.state / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     processes = {
@@ -36,7 +42,16 @@ def serve(ws: Workspace, host: str, dagster_port: int, mlflow_port: int, console
             process.terminate()
         for process in processes.values():
             process.wait()
-    raise UserError(f"{' and '.join(ended)} ended on its own.", f"Its log is in {logs}; is the port taken?")
+    raise UserError(f"{' and '.join(ended)} ended on its own.", f"Its log is in {logs}.")
+
+
+def _require_free(host: str, ports: Mapping[str, int]) -> None:
+    for option, port in ports.items():
+        try:
+            socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        except OSError as error:
+            hint = f"Name another: editloom ui {option} PORT"
+            raise UserError(f"Nothing can listen on port {port} of {host}: {error.strerror}.", hint) from None
 
 
 def _commands(ws: Workspace, host: str, dagster_port: int, mlflow_port: int) -> dict[str, list[str]]:

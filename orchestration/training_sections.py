@@ -13,9 +13,9 @@ from orchestration.fields import KIMG, LayerName, Section, choice, number
 class JudgeImages(Section):
     """The judges' own data: subjects that no other asset sees."""
 
-    subjects: int = number(3000, "subjects", 2, 200_000, "Subjects of each pool that serves three judges.")
+    subjects: int = number(2500, "subjects", 2, 200_000, "Subjects of each pool that serves three judges.")
     single_subjects: int = number(1000, "subjects", 2, 200_000, "Subjects of the pools of pose and features.")
-    images_per_subject: int = number(10, "images", 1, 64, "Training images of each of those subjects.")
+    images_per_subject: int = number(8, "images", 1, 64, "Training images of each of those subjects.")
     held_out_subjects: int = number(500, "subjects", 2, 200_000, "Subjects on which the judges are scored.")
     held_out_images: int = number(4, "images", 2, 64, "Held-out images of each subject; the first is the gallery's.")
     changed_share: float = number(0.5, "share", 0.0, 1.0, "Share of images with one attribute turned round.")
@@ -28,13 +28,14 @@ class Judges(Section):
     source: Literal["shipped", "trained"] = choice(
         "shipped", "`shipped` takes the pinned set that comes with Editloom; `trained` trains one on judge_images."
     )
-    identity_kimg: float = number(240.0, KIMG, 0.001, 100_000, "What an identity judge sees.")
+    identity_kimg: float = number(320.0, KIMG, 0.001, 100_000, "What an identity judge sees.")
     attribute_kimg: float = number(150.0, KIMG, 0.001, 100_000, "What an attribute judge sees.")
     parser_kimg: float = number(64.0, KIMG, 0.001, 100_000, "What a parser sees.")
     pose_kimg: float = number(120.0, KIMG, 0.001, 100_000, "What the pose judge sees.")
     features_kimg: float = number(120.0, KIMG, 0.001, 100_000, "What the features judge sees.")
     batch_size: int = number(64, "images", 2, 4096, "Images of one step.")
     learning_rate: float = number(3e-3, "-", 1e-6, 1.0, "Peak of the one-cycle schedule.")
+    identity_learning_rate: float = number(8e-3, "-", 1e-6, 1.0, "The same for what learns whom it sees.")
     weight_decay: float = number(1e-2, "-", 0.0, 1.0, "AdamW's decoupled weight decay.")
 
 

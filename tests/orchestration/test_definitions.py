@@ -62,7 +62,7 @@ def test_image_sets_and_judges_are_checked(assets: dict[str, dg.AssetsDefinition
     checked = {name: [check.name for check in asset.check_specs] for name, asset in assets.items()}
     for name in ("images", "aligned_images", "attribute_images"):
         assert checked[name] == ["expectations"]
-    assert checked["judges"] == ["independence"]
+    assert checked["judges"] == ["lineage"]
 
 
 def test_partitions_are_the_attributes_of_params(assets: dict[str, dg.AssetsDefinition], empty_workspace: Path) -> None:

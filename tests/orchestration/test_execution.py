@@ -149,7 +149,7 @@ def test_expectations_are_evidence_and_pass_in_dagster(finished: Workspace, inst
         assert document["success"] is True and document["statistics"]["evaluated_expectations"] >= 15
         assert checks_of(instance, asset, "expectations")[0].passed
         assert not (finished.root / asset_id.path / "checks.json").exists()
-    assert checks_of(instance, "judges", "independence")[0].passed
+    assert checks_of(instance, "judges", "lineage")[0].passed
 
 
 def test_expectations_are_linked_from_mlflow(finished: Workspace, client: MlflowClient) -> None:
