@@ -152,8 +152,8 @@ def _execute(
     shown = _Display(console, labels, reused, folder, name)
     try:
         with shown.live():
-            for group in _groups(todo):
-                for job, label in _jobs(group, name, folder, always):
+            for number, group in enumerate(_groups(todo), start=1):
+                for job, label in _jobs(group, number, name, folder, always):
                     running.start(job, label)
                 while running.poll():
                     shown.refresh()
@@ -178,11 +178,11 @@ def _groups(todo: list[AssetId]) -> list[list[AssetId]]:
     return [group for group in (first, second) if group]
 
 
-def _jobs(group: list[AssetId], name: str, folder: Path, always: bool) -> Iterator[tuple[Job, str]]:
+def _jobs(group: list[AssetId], number: int, name: str, folder: Path, always: bool) -> Iterator[tuple[Job, str]]:
+    """A group's jobs, one for each partition, and what their logs are called."""
     for partition in dict.fromkeys(i.partition for i in group):
         assets = tuple(i.asset for i in group if i.partition == partition)
-        label = partition or ("shared" if assets[0] != "original_report" else "reports")
-        yield Job(name, assets, partition, str(folder / "status"), always), label
+        yield Job(name, assets, partition, str(folder / "status"), always), partition or f"shared-{number}"
 
 
 @dataclass
