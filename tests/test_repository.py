@@ -6,12 +6,14 @@ import re
 import subprocess
 import tomllib
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from orchestration.graph import GRAPH
 from orchestration.new_workspace import DVC_CONFIG, DVCIGNORE, GITIGNORE, RELEASE_FILES
 
 ROOT = Path(__file__).parents[1]
@@ -71,3 +73,10 @@ def test_every_non_python_file_of_a_package_is_shipped() -> None:
         shipped = {path for pattern in declared.get(package, ()) for path in folder.glob(pattern)}
         present = {p for p in folder.rglob("*") if p.is_file() and p.suffix not in {".py", ".pyc"}}
         assert present <= shipped, f"not shipped: {sorted(map(str, present - shipped))}"
+
+
+def test_picture_of_the_graph_shows_every_edge_and_no_other() -> None:
+    picture = (ROOT / "README.md").read_text().split("```mermaid")[1].split("```")[0]
+    chains = [[part.strip() for part in line.split("-->")] for line in picture.splitlines() if "-->" in line]
+    drawn = {edge for chain in chains for edge in pairwise(chain)}
+    assert drawn == {(dep, node.name) for node in GRAPH.values() for dep in node.deps}
