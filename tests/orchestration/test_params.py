@@ -163,7 +163,8 @@ def test_settings_are_frozen() -> None:
 
 def test_digest_is_blind_to_spelling_and_order() -> None:
     respelt = {key: value for key, value in reversed(raw().items())}
-    respelt["original_network"] = {**respelt["original_network"], "kimg": 2.0}
+    kimg = float(respelt["original_network"]["kimg"])
+    respelt["original_network"] = {**respelt["original_network"], "kimg": kimg}
     keys = ["original_network", "seed"]
     assert section_digest(parse_params(raw()), keys) == section_digest(parse_params(respelt), keys[::-1])
 
