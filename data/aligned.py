@@ -1,11 +1,11 @@
-"""The aligned image set: every face moved so that its eyes stand at the template's positions."""
+"""The aligned image set: every picture moved so that its reference points stand at the template's positions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,12 @@ from data.counting import CountFn, uncounted
 from data.decoding import decode_image
 from data.errors import UserError
 from data.image_set import ImageSetSummary, ImageSetWriter, read_dataset, row_of
-from data.landmarks import dlib_detector, inter_ocular
+from data.landmarks import dlib_detector, reference_distance
 from data.manifest import ImageRow, read_manifest
 from data.parallel import chunks, ordered
 from data.png import Pixels, decode_png, encode_png
-from data.quarantine import BadImageError, Rejection
+from data.quarantine import BadImageError, Reason, Rejection
+from data.reference_part import reference_part
 from data.shards import iter_images, iter_payloads
 
 _CHUNK = 64
@@ -28,10 +29,12 @@ _CHUNK_PHOTOS = 4
 
 @dataclass(frozen=True)
 class AlignmentConfig:
-    """Size and place of the aligned faces, and who finds the landmarks.
+    """Size and place of the aligned crops, and who finds the landmarks.
 
-    `reference` is an image of the set (its source or sha256) or an image file, whose own eye positions replace the
-    template. `detector`: `manifest` takes the landmarks that the renderer wrote, `dlib` finds them.
+    `reference` is an image of the set (its source or sha256) or an image file, whose own reference points replace the
+    template. `detector`: `manifest` takes the landmarks that the renderer wrote, `dlib` finds a face's.
+    `min_inter_ocular_px` holds for the reference points of any category.
+    Raises UserError for a template or a detector of another category.
     """
 
     size_px: int = 64
@@ -40,6 +43,16 @@ class AlignmentConfig:
     detector: Literal["manifest", "dlib"] = "manifest"
     multiple_faces: Literal["largest", "all"] = "largest"
     min_inter_ocular_px: float = 8.0
+    category: str = "face"
+
+    def __post_init__(self) -> None:
+        part = reference_part(self.category)
+        part.places_of(dict(zip(self.template.names, (self.template.first, self.template.second), strict=True)))
+        if self.detector not in ("manifest", *part.detectors):
+            raise UserError(
+                f"aligned_images.detector {self.detector} finds no {self.category}'s {part.name}.",
+                "Set aligned_images.detector to manifest: the renderer wrote the landmarks.",
+            )
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Crop:
-    """One aligned face: its bytes, its landmarks in the crop (5×2), and the transform (2×3)."""
+    """One aligned crop: its bytes, its landmarks in it (P×2), and the transform (2×3)."""
 
     png: bytes
     landmarks: Landmarks
@@ -63,9 +76,9 @@ class _Crop:
 def align_images(
     images_dir: Path, out: Path, config: AlignmentConfig, processes: int = 1, progress: CountFn = uncounted
 ) -> ImageSetSummary:
-    """Writes the aligned crops of an image set into `out`; an image without a usable face goes to quarantine.
+    """Writes the aligned crops of an image set into `out`; an image without usable landmarks goes to quarantine.
 
-    Raises UserError when no face is left, when landmarks are to come from a manifest that has none, or when the
+    Raises UserError when no image is left, when landmarks are to come from a manifest that has none, or when the
     reference has no face.
     """
     manifest = read_manifest(images_dir)
@@ -83,30 +96,40 @@ def align_images(
 
 
 def template_of(images_dir: Path, manifest: pd.DataFrame, config: AlignmentConfig) -> Template:
-    """The template in force: the configured one, or the eye positions in the reference image's central square."""
+    """The template in force: the configured one, or the reference image's own points in its central square."""
     if config.reference is None:
         return config.template
-    image, landmarks = _reference(images_dir, manifest, config.reference)
+    image, landmarks = _reference(images_dir, manifest, config)
     height, width = image.shape[:2]
     side = min(width, height)
-    eyes = (landmarks[:2].astype(np.float64) + 0.5 - [(width - side) / 2, (height - side) / 2]) / side
-    (left_x, left_y), (right_x, right_y) = np.round(eyes, 6).tolist()
-    return Template((left_x, left_y), (right_x, right_y))
+    points = (landmarks[:2].astype(np.float64) + 0.5 - [(width - side) / 2, (height - side) / 2]) / side
+    (first_x, first_y), (second_x, second_y) = np.round(points, 6).tolist()
+    return Template((first_x, first_y), (second_x, second_y), config.template.names)
 
 
-def _reference(images_dir: Path, manifest: pd.DataFrame, reference: str) -> tuple[Pixels, Landmarks]:
+def _reference(images_dir: Path, manifest: pd.DataFrame, config: AlignmentConfig) -> tuple[Pixels, Landmarks]:
     """The reference image and its landmarks: of the set by source or sha256, else a file."""
+    reference = str(config.reference)
     rows = manifest[(manifest["source"] == reference) | (manifest["sha256"] == reference)]
     if len(rows):
         image, known = next(iter_images(images_dir, rows)), rows.iloc[0]["landmarks"]
         if known is not None:
-            return image, np.asarray(known, np.float32).reshape(5, 2)
+            return image, np.asarray(known, np.float32).reshape(-1, 2)
     else:
         image = _reference_file(Path(reference))
+    _require_detector(reference, config)
     faces = dlib_detector().detect(image)
     if not faces:
         raise UserError(f"There is no face in the reference image {reference}.", "Choose one with a frontal face.")
     return image, faces[0].landmarks
+
+
+def _require_detector(reference: str, config: AlignmentConfig) -> None:
+    if not reference_part(config.category).detectors:
+        raise UserError(
+            f"Nothing finds a {config.category}'s points in the reference {reference}.",
+            "Give a `source` or `sha256` of the images' manifest, which has landmarks.",
+        )
 
 
 def _reference_file(path: Path) -> Pixels:
@@ -155,22 +178,24 @@ def _align_one(png: bytes, known: Sequence[float] | None, config: AlignmentConfi
 
 
 def _faces(image: Pixels, known: Sequence[float] | None, config: AlignmentConfig) -> list[Landmarks]:
-    """The landmarks, 5×2 each, of the faces to take from an image."""
+    """The landmarks, P×2 each, of what to take from an image."""
     if config.detector == "manifest":
         if known is None:
             raise BadImageError("no_landmarks", "landmarks in the manifest, or aligned_images.detector dlib")
-        return [np.asarray(known, np.float32).reshape(5, 2)]
+        return [np.asarray(known, np.float32).reshape(-1, 2)]
     faces = dlib_detector().detect(image)
     if not faces:
         raise BadImageError("no_face", "a face that looks roughly at the camera, at least about 80 px wide")
-    usable = [face.landmarks for face in faces if inter_ocular(face.landmarks) >= config.min_inter_ocular_px]
+    usable = [face.landmarks for face in faces if reference_distance(face.landmarks) >= config.min_inter_ocular_px]
     return usable or [faces[0].landmarks] if config.multiple_faces == "all" else [faces[0].landmarks]
 
 
 def _crop(image: Pixels, landmarks: Landmarks, config: AlignmentConfig) -> _Crop:
-    if not inter_ocular(landmarks) >= config.min_inter_ocular_px:  # NaN counts as too small
-        expected = f"eyes at least {config.min_inter_ocular_px:g} px apart; they are {inter_ocular(landmarks):.1f}"
-        raise BadImageError("face_too_small", expected)
+    distance_px = reference_distance(landmarks)
+    if not distance_px >= config.min_inter_ocular_px:  # NaN counts as too small
+        points = {"face": "eyes"}.get(config.category, " and ".join(config.template.names))
+        expected = f"{points} at least {config.min_inter_ocular_px:g} px apart; they are {distance_px:.1f}"
+        raise BadImageError(cast(Reason, f"{config.category}_too_small"), expected)
     transform = similarity(landmarks, config.template, config.size_px)
     crop = align(image, transform, config.size_px)
     return _Crop(encode_png(crop), transform_points(landmarks, transform), transform)
@@ -196,7 +221,7 @@ def _facts(images_dir: Path, config: AlignmentConfig) -> dict[str, object]:
     template = config.template
     return {
         "size_px": config.size_px,
-        "template": {"left_eye": list(template.left_eye), "right_eye": list(template.right_eye)},
+        "template": template.places,
         "detector": config.detector,
         "multiple_faces": config.multiple_faces,
         "parent_dataset_root": read_dataset(images_dir)["dataset_root"],

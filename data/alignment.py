@@ -1,4 +1,4 @@
-"""Faces to a common place: a similarity transform that moves both eyes to preset positions.
+"""Pictures to a common place: a similarity transform that moves two reference points to preset positions.
 
 Coordinates are pixels, x to the right and y down; a pixel's centre is at a whole number, as OpenCV, dlib and the
 renderer count. The image so reaches from -0.5 to its size - 0.5.
@@ -8,6 +8,7 @@ A transform is a 2×3 float64 matrix from source to crop coordinates. Source: US
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -17,11 +18,11 @@ from numpy.typing import NDArray
 
 from data.errors import UserError
 from data.png import Pixels
+from data.reference_part import Point, reference_part
 
 Transform = NDArray[np.float64]
 Landmarks = NDArray[np.float32]
 Fill = Literal["edge", "reflect"] | tuple[int, int, int]
-Point = tuple[float, float]
 T = TypeVar("T", np.uint8, np.float32)
 
 LEFT_EYE, RIGHT_EYE, NOSE, MOUTH_LEFT, MOUTH_RIGHT = range(5)
@@ -29,34 +30,46 @@ LEFT_EYE, RIGHT_EYE, NOSE, MOUTH_LEFT, MOUTH_RIGHT = range(5)
 
 @dataclass(frozen=True)
 class Template:
-    """Where the eye centres go, in fractions of the crop; left is the image's left."""
+    """Where the two reference points go, in fractions of the crop; by default a face's eyes, the image's left first."""
 
-    left_eye: Point = (0.37, 0.46)
-    right_eye: Point = (0.63, 0.46)
+    first: Point = (0.37, 0.46)
+    second: Point = (0.63, 0.46)
+    names: tuple[str, str] = ("left_eye", "right_eye")
 
     def __post_init__(self) -> None:
-        if not all(0 < value < 1 for value in (*self.left_eye, *self.right_eye)):
-            raise UserError(f"An eye of the template lies outside the crop: {self}.", "Give fractions between 0 and 1.")
-        if self.left_eye[0] >= self.right_eye[0]:
-            raise UserError(f"The template's left eye is not left of its right eye: {self}.", "Exchange the two.")
+        if not all(0 < value < 1 for value in (*self.first, *self.second)):
+            raise UserError(
+                f"A point of the template lies outside the crop: {self}.", "Give fractions between 0 and 1."
+            )
+
+    @classmethod
+    def of(cls, category: str, given: Mapping[str, Sequence[float]]) -> Template:
+        """The template of a category with the given places by point; raises UserError for points that are not its."""
+        part = reference_part(category)
+        return cls(*part.places_of({name: (place[0], place[1]) for name, place in given.items()}), names=part.points)
+
+    @property
+    def places(self) -> dict[str, list[float]]:
+        """The places by the points' names, as a payload records them."""
+        return dict(zip(self.names, (list(self.first), list(self.second)), strict=True))
 
     def points_px(self, size_px: int) -> NDArray[np.float64]:
-        """Eye positions in a crop of `size_px`, 2×2: (left, right) × (x, y)."""
-        return np.array([self.left_eye, self.right_eye], np.float64) * size_px - 0.5
+        """The points' positions in a crop of `size_px`, 2×2: (first, second) × (x, y)."""
+        return np.array([self.first, self.second], np.float64) * size_px - 0.5
 
 
 def similarity(landmarks: Landmarks, template: Template, size_px: int) -> Transform:
-    """The rotation, scale and shift that moves the eyes of 5×2 landmarks onto the template.
+    """The rotation, scale and shift that moves the first two of P×2 landmarks onto the template.
 
-    Returns 2×3 float64, source to crop of `size_px`. Raises ValueError when the eyes coincide or are not finite.
+    Returns 2×3 float64, source to crop of `size_px`. Raises ValueError when the two coincide or are not finite.
     """
-    left, right = np.asarray(landmarks[:2], np.float64) @ (1, 1j)
-    to_left, to_right = template.points_px(size_px) @ (1, 1j)
-    turn = (to_right - to_left) / (right - left) if abs(right - left) > 1e-6 else complex("nan")
-    shift = to_left - turn * left
+    first, second = np.asarray(landmarks[:2], np.float64) @ (1, 1j)
+    to_first, to_second = template.points_px(size_px) @ (1, 1j)
+    turn = (to_second - to_first) / (second - first) if abs(second - first) > 1e-6 else complex("nan")
+    shift = to_first - turn * first
     matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]], np.float64)
     if not np.isfinite(matrix).all():
-        raise ValueError("the two eye centres coincide or are not finite")
+        raise ValueError("the two reference points coincide or are not finite")
     return matrix
 
 

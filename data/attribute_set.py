@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from data.aligned import AlignmentConfig, align_images
+from data.attribute_names import has_all, parts_of
 from data.counting import CountFn, uncounted
 from data.errors import UserError
 from data.image_set import ImageSetSummary, ImageSetWriter, read_dataset, row_of
@@ -20,7 +21,7 @@ from data.shards import iter_payloads
 
 @dataclass(frozen=True)
 class AttributeSetConfig:
-    """The attribute, and how few images are too few."""
+    """The attribute (`a+b`: images that have both), and how few images are too few."""
 
     attribute: str
     minimum: int = 50
@@ -51,7 +52,7 @@ def attribute_images(
         return _select(aligned_dir, out, config, (), progress)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".own-folder-") as scratch:
         images, aligned = Path(scratch, "images"), Path(scratch, "aligned")
-        ingest_photos(folder.ingest, images, folder.split, processes, progress, (config.attribute,))
+        ingest_photos(folder.ingest, images, folder.split, processes, progress, parts_of(config.attribute))
         align_images(images, aligned, folder.alignment, processes, progress)
         refused = pd.concat([read_quarantine(images), read_quarantine(aligned)])
         rejections = [Rejection(*values) for values in refused.astype(object).itertuples(index=False)]
@@ -62,7 +63,7 @@ def _select(
     aligned_dir: Path, out: Path, config: AttributeSetConfig, rejections: tuple[Rejection, ...], progress: CountFn
 ) -> ImageSetSummary:
     manifest = read_manifest(aligned_dir)
-    has = manifest["attributes"].map(lambda names: config.attribute in set(names)).astype(bool)
+    has = manifest["attributes"].map(lambda names: has_all(config.attribute, names)).astype(bool)
     rows = manifest[has & (manifest["split"] == "train")]
     _require(rows, manifest, config)
     with ImageSetWriter(out, "attribute_images") as writer:

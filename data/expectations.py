@@ -16,11 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.alignment import Template
+from data.attribute_names import has_all
 from data.image_set import Kind
 from data.manifest import SPLITS
 
 KINDS: tuple[str, ...] = get_args(Kind)
-EYE_TOLERANCE_PX = 0.05  # landmarks are stored as float32; rounding is far below this, a wrong template far above
+REFERENCE_TOLERANCE_PX = 0.05  # landmarks are stored as float32; rounding is far below this, a wrong template far above
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -75,7 +76,8 @@ def facts_of(
     """The manifest's flat columns, and what follows from the nested ones.
 
     `splits_of_subject` counts the splits in which the row's subject stands; `landmarks_inside` is false when a known
-    landmark lies outside the image; `eye_error_px` is the larger of both eyes' distances to the template.
+    landmark lies outside the image; `reference_error_px` is the larger of both
+    reference points' distances to the template.
     """
     nested = [name for name in ("attributes", "landmarks", "transform", "scene") if name in frame.columns]
     facts = frame.drop(columns=nested)
@@ -84,21 +86,26 @@ def facts_of(
     facts["landmarks_inside"] = _inside(points, frame["width"].to_numpy(), frame["height"].to_numpy())
     if template is not None and size_px is not None:
         away = np.linalg.norm(points[:, :2] - template.points_px(size_px), axis=2).max(axis=1)
-        facts["eye_error_px"] = np.nan_to_num(away, nan=np.inf)
+        facts["reference_error_px"] = np.nan_to_num(away, nan=np.inf)
     if attribute is not None:
-        facts["has_attribute"] = [attribute in set(names) for names in frame["attributes"]]
+        facts["has_attribute"] = [has_all(attribute, names) for names in frame["attributes"]]
     return facts
 
 
 def _points(landmarks: pd.Series[Any]) -> NDArray[np.float64]:
-    """N×5×2; all NaN where a row has none."""
-    unknown = np.full(10, np.nan)
-    rows = [unknown if known is None or np.ndim(known) == 0 else np.asarray(known, np.float64) for known in landmarks]
-    return np.stack(rows).reshape(-1, 5, 2) if rows else np.empty((0, 5, 2))
+    """N×P×2, P the most that a row has (at least the two reference points); NaN where a row has none."""
+    rows = [() if known is None or np.ndim(known) == 0 else np.asarray(known, np.float64) for known in landmarks]
+    points = np.full((len(rows), max([4, *map(len, rows)])), np.nan)
+    for place, row in zip(points, rows, strict=True):
+        place[: len(row)] = row
+    return points.reshape(len(rows), points.shape[1] // 2, 2)
 
 
 def _inside(points: NDArray[np.float64], width: NDArray[Any], height: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether eyes and nose lie in the image; an unknown landmark cannot be wrong, and a crop may cut the mouth."""
+    """Whether the reference points and the next (a face's eyes and nose) lie in the image.
+
+    An unknown landmark cannot be wrong, and a crop may cut the others (the mouth).
+    """
     inner = points[:, :3]
     size = np.stack([width, height], axis=1)[:, None, :]
     outside = (inner < -0.5) | (inner > size - 0.5)  # false for NaN
@@ -133,7 +140,7 @@ def _aligned(size_px: int) -> list[Rule]:
         _rule("be_in_set", "height", value_set=[size_px]),
         _rule("not_be_null", "parent"),
         _rule("match_regex", "parent", regex=_SHA256),
-        _rule("be_between", "eye_error_px", min_value=0, max_value=EYE_TOLERANCE_PX),
+        _rule("be_between", "reference_error_px", min_value=0, max_value=REFERENCE_TOLERANCE_PX),
     ]
 
 

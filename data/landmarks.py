@@ -82,8 +82,8 @@ def dlib_detector() -> DlibDetector:
     return DlibDetector()
 
 
-def inter_ocular(landmarks: Landmarks) -> float:
-    """The distance of the eye centres in pixels."""
+def reference_distance(landmarks: Landmarks) -> float:
+    """The distance of the two reference points in pixels: for a face, between the eye centres."""
     return math.dist(landmarks[0].tolist(), landmarks[1].tolist())
 
 

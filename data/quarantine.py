@@ -26,6 +26,7 @@ Reason = Literal[
     "no_landmarks",
     "no_face",
     "face_too_small",
+    "vehicle_too_small",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
 QUARANTINE = "quarantine.parquet"

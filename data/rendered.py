@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.categories import FACE, category
 from data.counting import CountFn, uncounted
 from data.errors import UserError
 from data.image_set import ImageSetSummary, ImageSetWriter
 from data.manifest import ImageRow, Split, SplitFractions, split_of
 from data.parallel import chunks, ordered
 from data.png import encode_png
-from data.render import Scene, attributes, draw_scene, draw_subject, render
-from data.render.seeds import USER
 
 _CHUNK = 64
 LICENCE = "CC0-1.0"
-CATEGORY = "human"
 
 
 @dataclass(frozen=True)
@@ -29,16 +27,24 @@ class RenderedConfig:
     images_per_subject: int = 4
     size_px: int = 96
     seed: int = 0
-    first_subject: int = USER.start
+    first_subject: int = FACE.seeds.user.start
+    category: str = FACE.name
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.images_per_subject < 1:
             raise UserError(f"Nothing to render: {self}.", "Give a count and images_per_subject of at least 1.")
-        if self.first_subject not in USER:
+        users, last = category(self.category).seeds.user, self.first_subject + self.subjects - 1
+        if self.first_subject not in users or last not in users:
             raise UserError(
-                f"Subject {self.first_subject} belongs to the shipped weights or the judges.",
-                f"Choose a first_subject of at least {USER.start}.",
+                f"Subject {last if self.first_subject in users else self.first_subject} belongs to the shipped weights "
+                "or the judges, or to another category.",
+                f"Choose a first_subject of at least {users.start}, all of them below {users.stop}.",
             )
+
+    @property
+    def subjects(self) -> int:
+        """How many subjects are shown."""
+        return -(-self.count // self.images_per_subject)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class _Order:
     index: int
     scene_seed: int
     size_px: int
+    category: str
 
     @property
     def source(self) -> str:
@@ -92,36 +99,43 @@ def scene_seed(seed: int, subject: int, index: int) -> int:
 def _order(config: RenderedConfig, index: int) -> _Order:
     subject = config.first_subject + index // config.images_per_subject
     place = index % config.images_per_subject
-    return _Order(subject, place, scene_seed(config.seed, subject, place), config.size_px)
+    return _Order(subject, place, scene_seed(config.seed, subject, place), config.size_px, config.category)
 
 
 def _render_chunk(orders: Sequence[_Order]) -> list[_Render]:
-    scenes = [draw_scene(order.scene_seed, draw_subject(order.subject)) for order in orders]
-    rendered = render(scenes, size_px=orders[0].size_px)
+    kind = category(orders[0].category)
+    scenes = [kind.draw_scene(order.scene_seed, kind.draw_subject(order.subject)) for order in orders]
+    rendered = kind.render(scenes, orders[0].size_px)
     parts = zip(orders, scenes, rendered.images, rendered.landmarks, strict=True)
     return [
-        _Render(order, encode_png(image), scene.to_json(), _names(scene), tuple(landmarks.ravel().tolist()))
+        _Render(
+            order,
+            encode_png(image),
+            kind.scene_to_json(scene),
+            _present(kind.attributes_of(scene)),
+            tuple(landmarks.ravel().tolist()),
+        )
         for order, scene, image, landmarks in parts
     ]
 
 
-def _names(scene: Scene) -> tuple[str, ...]:
-    return tuple(sorted(name for name, present in attributes(scene).items() if present))
+def _present(attributes: Mapping[str, bool]) -> tuple[str, ...]:
+    return tuple(sorted(name for name, present in attributes.items() if present))
 
 
 def _row(made: _Render, fractions: SplitFractions) -> ImageRow:
     subject = f"renderer:{made.order.subject}"
     split: Split = split_of(subject, fractions)
-    size = made.order.size_px
+    size, shows = made.order.size_px, category(made.order.category).shows
     return ImageRow(
-        made.order.source, subject, LICENCE, "granted", CATEGORY, made.attributes, size, size, split,
+        made.order.source, subject, LICENCE, "granted", shows, made.attributes, size, size, split,
         consent_reason="procedural: shows no person", scene=made.scene, landmarks=made.landmarks,
     )  # fmt: skip
 
 
 def _facts(config: RenderedConfig) -> dict[str, object]:
-    subjects = -(-config.count // config.images_per_subject)
+    drawn = {"first_subject": config.first_subject, "subjects": config.subjects, "seed": config.seed}
     return {
-        "sources": {"renderer": {"first_subject": config.first_subject, "subjects": subjects, "seed": config.seed}},
+        "sources": {"renderer": drawn},
         "consent": {"default": "granted", "attested_by": None, "reason": "procedural: shows no person"},
     }

@@ -18,7 +18,7 @@ from data.errors import UserError
 from data.expectations import validate_manifest
 from data.image_set import read_dataset
 from data.ingest import IngestConfig, ingest_photos
-from data.landmarks import DlibDetector, dlib_detector, inter_ocular
+from data.landmarks import DlibDetector, dlib_detector, reference_distance
 from data.manifest import SplitFractions, read_manifest
 from data.quarantine import read_quarantine
 from data.shards import read_images
@@ -149,5 +149,5 @@ def test_folder_of_its_own_becomes_an_attribute_set(images: Path, tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["aligned", "out"], "no scratch stays behind"
 
 
-def test_inter_ocular_is_the_distance_of_the_eyes() -> None:
-    assert inter_ocular(np.array([[0, 0], [3, 4]], np.float32)) == 5
+def test_reference_distance_is_the_distance_of_the_eyes() -> None:
+    assert reference_distance(np.array([[0, 0], [3, 4]], np.float32)) == 5

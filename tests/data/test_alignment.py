@@ -59,9 +59,9 @@ def test_eyes_that_give_no_direction_are_refused(eyes: list[list[float]]) -> Non
 
 def test_template_outside_the_crop_or_crossed_is_refused() -> None:
     with pytest.raises(UserError, match="outside the crop"):
-        Template(left_eye=(1.2, 0.5))
-    with pytest.raises(UserError, match="not left of"):
-        Template(left_eye=(0.7, 0.5), right_eye=(0.3, 0.5))
+        Template((1.2, 0.5))
+    with pytest.raises(UserError, match="left_eye lies right"):
+        Template.of("face", {"left_eye": (0.7, 0.5), "right_eye": (0.3, 0.5)})
 
 
 @pytest.mark.parametrize(("per_unit", "tolerance"), [(1.0, 2.0), (0.5, 4.0), (10.0, 2.0)])

@@ -75,8 +75,8 @@ def test_sound_manifests_pass_and_the_document_is_json() -> None:
         (_set("width", 63), "width: expect column values to be in set"),
         (_set("parent", None), "parent: expect column values to not be null"),
         (_set("landmarks", np.full(10, 70.0)), "landmarks_inside: expect column values to be in set"),
-        (_set("landmarks", np.full(10, 30.0)), "eye_error_px: expect column values to be between"),
-        (_set("landmarks", None), "eye_error_px: expect column values to be between"),
+        (_set("landmarks", np.full(10, 30.0)), "reference_error_px: expect column values to be between"),
+        (_set("landmarks", None), "reference_error_px: expect column values to be between"),
         (_set("attributes", np.array(["smile"], object)), "has_attribute: expect column values to be in set"),
     ],
 )
