@@ -145,3 +145,11 @@ def test_missing_or_malformed_manifest_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps({"format": 1}))
     with pytest.raises(UserError, match="not a judges manifest"):
         load_judges(tmp_path)
+
+
+def test_combined_attribute_is_as_probable_as_its_least_probable_part(judges: JudgeSet) -> None:
+    judge, images = judges.attribute_train, faces(6)
+    beard, hair = (judge.probability(images, name) for name in ("beard", "slicked_back_hair"))
+    assert torch.equal(judge.probability(images, "beard+slicked_back_hair"), torch.minimum(beard, hair))
+    with pytest.raises(UserError, match="'beerd'"):
+        judge.probability(images, "beerd+slicked_back_hair")

@@ -13,7 +13,7 @@ import torch
 from data.errors import UserError
 from data.render import ATTRIBUTES, REGIONS
 from data.render.seeds import HELD_OUT_JUDGES
-from training.judges import JUDGES, JudgeSet, install_shipped_judges, load_judges, shipped_judges_dir
+from training.judges import JUDGES, JudgeImagesConfig, JudgeSet, install_shipped_judges, load_judges, shipped_judges_dir
 from training.judges.images import SCENES_PER_SUBJECT, SCHEMA, renderer_digest
 from training.judges.jitter import to_float
 from training.judges.pins import PINS
@@ -21,7 +21,6 @@ from training.judges.pools import Pool, render_pool
 from training.judges.scores import colour_histogram_rank1, scores_of
 
 FRESH_SUBJECTS, FRESH_IMAGES = 60, 3
-DEMO_ATTRIBUTES = ("slicked_back_hair", "short_hair", "beard")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def fresh_faces() -> Pool:
         {"pool": "held_out", "split": "held_out", "subject_seed": subject, "scene_seed": scene, "turned": ""}
         for subject, scene in seeds
     ]
-    return render_pool(pa.Table.from_pylist(rows, schema=SCHEMA), 96)
+    return render_pool(pa.Table.from_pylist(rows, schema=SCHEMA), JudgeImagesConfig(render_size_px=96))
 
 
 def test_every_judge_is_there_and_pinned(judges: JudgeSet) -> None:
@@ -63,10 +62,10 @@ def test_judges_know_what_this_renderer_draws(judges: JudgeSet) -> None:
 
 
 def test_card_meets_the_bars(judges: JudgeSet) -> None:
-    """The mean over all attributes, and each attribute that the demo edits; `smile` alone stands below, at 0.966."""
     scores = {name: record.scores for name, record in judges.manifest.judges.items()}
-    assert scores["attribute_eval"]["accuracy_mean"] >= 0.97
-    assert all(scores["attribute_eval"][f"accuracy_{name}"] >= 0.97 for name in DEMO_ATTRIBUTES)
+    assert scores["attribute_eval"]["accuracy_min"] >= 0.97
+    assert scores["attribute_train"]["accuracy_min"] >= 0.97
+    assert scores["pose"]["error_deg"] < 2.0
     assert scores["identity_eval"]["rank1"] >= 0.99
     assert judges.manifest.colour_histogram_rank1 <= 0.20
 
@@ -76,8 +75,8 @@ def test_fresh_faces_are_judged_as_the_card_says(judges: JudgeSet, fresh_faces: 
     assert scores_of(judges.attribute_eval, fresh_faces)["accuracy_mean"] > 0.97
     assert scores_of(judges.attribute_train, fresh_faces)["accuracy_mean"] > 0.97
     assert scores_of(judges.identity_eval, fresh_faces)["rank1"] > 0.96
-    # The card says 2.2 degrees; a judge that always answers the mean is off by about 14.
-    assert scores_of(judges.pose, fresh_faces)["error_deg"] < 3.0
+    # The card says 1.6 degrees; a judge that always answers the mean is off by about 14.
+    assert scores_of(judges.pose, fresh_faces)["error_deg"] < 2.2
     assert scores_of(judges.parser_eval, fresh_faces)["pixel_accuracy"] > 0.95
     # A gallery of 60 instead of 500 is easier for the histogram too.
     assert colour_histogram_rank1(fresh_faces.images, fresh_faces.subjects) < 0.4

@@ -10,12 +10,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+import torch.nn.functional as F
 
+from data.categories import VEHICLE
 from data.errors import UserError
 from data.render import ATTRIBUTES
 from training.judges import JudgeImagesConfig, JudgeTrainingConfig, load_judges, read_judges_manifest
 from training.judges.images import DATASET, MANIFEST, judge_images
-from training.judges.jitter import jitter
+from training.judges.interface import to_judge_size
+from training.judges.jitter import jitter, to_float
 from training.judges.pools import Pool, pool_of, render_pool
 from training.judges.scores import attribute_scores, colour_histogram_rank1, pose_scores, rank1
 from training.judges.train import train_judges
@@ -85,11 +88,11 @@ def test_interrupted_training_keeps_its_finished_judges(
         (work / "weights").mkdir(parents=True, exist_ok=True)
         (work / "weights" / kept.name).write_bytes(kept.read_bytes())
     before = {path.name: path.stat().st_mtime_ns for path in (work / "weights").iterdir()}
-    assert len(before) == 3
+    assert len(before) == 4
     train_judges(images_dir, tmp_path / "out", SHORT, workdir=work)
     after = {path.name: path.stat().st_mtime_ns for path in (work / "weights").iterdir()}
     assert {name: after[name] for name in before} == before
-    assert len(after) == 8
+    assert len(after) == 9
     assert payload(tmp_path / "out") == payload(trained[0])
 
 
@@ -98,6 +101,35 @@ def test_trained_set_loads_and_judges(trained: tuple[Path, Path]) -> None:
     assert judges.identity_eval.vectors(torch.zeros(2, 3, 64, 64)).shape == (2, 128)
     assert judges.identity_train.digest != judges.identity_eval.digest
     assert "| identity_eval | eval |" in judges.manifest.card
+
+
+def test_vehicles_train_judges_of_their_own(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    judge_images(TINY.model_copy(update={"category": "vehicle"}), tmp_path / "images")
+    train_judges(tmp_path / "images", tmp_path / "out", SHORT)
+    judges, faces = load_judges(tmp_path / "out"), load_judges(trained[0])
+    assert (judges.category, judges.attributes, judges.regions) == ("vehicle", VEHICLE.attributes, VEHICLE.regions)
+    assert judges.attribute_train.probability(torch.zeros(2, 3, 32, 32), "roof_box").shape == (2,)
+    assert "accuracy_roof_box" in judges.manifest.judges["attribute_eval"].scores
+    assert "rendered vehicles" in judges.manifest.card and "rendered faces" in faces.manifest.card
+    theirs = {subject for record in judges.manifest.judges.values() for subject in range(*record.training_subjects)}
+    assert theirs.isdisjoint(s for r in faces.manifest.judges.values() for s in range(*r.training_subjects))
+
+
+def test_set_that_names_no_category_is_of_faces(trained: tuple[Path, Path], tmp_path: Path) -> None:
+    record = json.loads((trained[0] / "judges.json").read_text())
+    del record["category"]
+    (tmp_path / "judges.json").write_text(json.dumps(record))
+    assert load_judges(tmp_path).category == "face"
+
+
+def test_smaller_crop_is_enlarged_as_the_judges_enlarge_what_they_see(images_dir: Path) -> None:
+    rows = pq.read_table(images_dir / MANIFEST).slice(0, 2)
+    sharp, soft = render_pool(rows, TINY), render_pool(rows, TINY.model_copy(update={"crop_size_px": 32}))
+    assert soft.images.shape == sharp.images.shape and np.array_equal(soft.regions, sharp.regions)
+    # What 32 px can hold comes back from half the size, up to rounding and the borders; the sharp crop does not.
+    seen = to_judge_size(F.avg_pool2d(to_float(torch.from_numpy(soft.images)), 2))
+    error = [float((to_float(torch.from_numpy(one.images)) - seen).abs().mean()) for one in (soft, sharp)]
+    assert error[0] < 0.6 * error[1]
 
 
 def test_seeds_of_another_renderer_are_refused(images_dir: Path, tmp_path: Path) -> None:
@@ -118,7 +150,7 @@ def test_turned_scenes_differ_in_the_attribute_named(images_dir: Path) -> None:
         pq.read_table(images_dir / MANIFEST)["pool"].to_numpy() == "train"
     )
     plain = rows.set_column(rows.schema.get_field_index("turned"), "turned", [[""] * rows.num_rows])
-    turned, before = render_pool(rows, 64), render_pool(plain, 64)
+    turned, before = render_pool(rows, TINY), render_pool(plain, TINY)
 
     for i, name in enumerate(rows["turned"].to_pylist()):
         if name:
@@ -130,7 +162,7 @@ def test_turned_scenes_differ_in_the_attribute_named(images_dir: Path) -> None:
 
 def test_crop_pose_leaves_little_roll(images_dir: Path) -> None:
     """Aligned eyes are level: what is left of the roll comes from yaw and pitch alone. A wrong sign would double it."""
-    pool = render_pool(pq.read_table(images_dir / MANIFEST), 96)
+    pool = render_pool(pq.read_table(images_dir / MANIFEST), TINY.model_copy(update={"render_size_px": 96}))
     assert float(np.abs(pool.pose_deg[:, 2]).mean()) < 2.0
 
 
@@ -178,7 +210,7 @@ def test_scores_are_the_definitions() -> None:
     truth = np.zeros((4, len(ATTRIBUTES)), np.bool_)
     found = truth.copy()
     found[0, 0] = True
-    scores = attribute_scores(found, truth)
+    scores = attribute_scores(found, truth, ATTRIBUTES)
     assert scores["accuracy_min"] == scores[f"accuracy_{ATTRIBUTES[0]}"] == 0.75
     angles = pose_scores(np.array([[3, 4, 0]], np.float32), np.zeros((1, 3), np.float32))
     assert angles["error_deg"] == 5.0 and angles["yaw_error_deg"] == 3.0
@@ -187,6 +219,6 @@ def test_scores_are_the_definitions() -> None:
 def test_pool_fields_are_what_the_folder_keeps(images_dir: Path, tmp_path: Path) -> None:
 
     rows = pq.read_table(images_dir / MANIFEST)
-    first, again = (pool_of("pose", rows, 64, tmp_path / "pool") for _ in range(2))
+    first, again = (pool_of("pose", rows, TINY, tmp_path / "pool") for _ in range(2))
     for field in dataclasses.fields(Pool):
         assert np.array_equal(getattr(first, field.name), getattr(again, field.name))

@@ -15,7 +15,7 @@ HEADLINES: dict[str, tuple[str, ...]] = {
     "features": ("rank1", "accuracy_mean"),
 }
 LIMITS = """\
-Trained on rendered faces alone, at 64×64 pixels. On photographs their answers have no known accuracy.
+Trained on rendered {category}s alone, at 64×64 pixels. On photographs their answers have no known accuracy.
 A distance over `features` is a Fréchet distance of this set of judges; it is not FID.
 Judges with the role `train` serve losses, masks and filters; those with the role `eval` serve metrics. The two share no
 training subject and no weights."""
@@ -40,7 +40,7 @@ def card_text(
         "|---|---|---|---|---|",
         *(_row(name, record, training) for name, record in records.items()),
         "",
-        LIMITS,
+        LIMITS.format(category=images.category),
     ]
     return "\n".join(lines) + "\n"
 

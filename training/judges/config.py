@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.render.seeds import HELD_OUT_JUDGES, JUDGES_EVAL, JUDGES_TRAIN
+from data.categories import FACE, Category, SeedRanges, category
+from training.judges.networks import JUDGE_SIZE_PX
 
 Kind = Literal["parser", "identity", "attribute", "pose", "features"]
 Role = Literal["train", "eval"]
@@ -28,6 +29,7 @@ JUDGES: tuple[JudgeSpec, ...] = (
     JudgeSpec("attribute_train", "attribute", "train", "train"),
     JudgeSpec("parser_train", "parser", "train", "train"),
     JudgeSpec("identity_train", "identity", "train", "train"),
+    JudgeSpec("pose_train", "pose", "train", "train"),
     JudgeSpec("attribute_eval", "attribute", "eval", "eval"),
     JudgeSpec("parser_eval", "parser", "eval", "eval"),
     JudgeSpec("identity_eval", "identity", "eval", "eval"),
@@ -35,23 +37,26 @@ JUDGES: tuple[JudgeSpec, ...] = (
     JudgeSpec("features", "features", "eval", "features"),
 )
 
-# Far enough apart for half a million subjects each; the seed ranges themselves never meet a user's.
-POOL_FIRST_SUBJECT: dict[PoolName, int] = {
-    "train": JUDGES_TRAIN.start,
-    "eval": JUDGES_EVAL.start,
-    "pose": JUDGES_EVAL.start + 500_000,
-    "features": JUDGES_EVAL.start + 700_000,
-    "held_out": HELD_OUT_JUDGES.start,
-}
+POOLS: tuple[PoolName, ...] = ("train", "eval", "pose", "features", "held_out")
+
+
+def first_subject(pool: PoolName, seeds: SeedRanges) -> int:
+    """The first subject of a pool: far enough apart for 200,000 each, in ranges that never meet a user's."""
+    if pool == "train":
+        return seeds.judges_train.start
+    if pool == "held_out":
+        return seeds.held_out_judges.start
+    return seeds.judges_eval.start + {"eval": 0, "pose": 500_000, "features": 700_000}[pool]
 
 
 class JudgeImagesConfig(BaseModel):
-    """How many subjects and images each pool holds."""
+    """Whom the pools show, and how many subjects and images each holds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    category: str = Field(FACE.name, description="What the images show.")
     subjects: int = Field(2_500, ge=2, le=200_000, description="Subjects of each pool that serves three judges.")
-    single_subjects: int = Field(1_000, ge=2, le=200_000, description="Subjects of the pools of pose and features.")
+    single_subjects: int = Field(2_500, ge=2, le=200_000, description="Subjects of the pools of pose and features.")
     images_per_subject: int = Field(8, ge=1, le=64, description="Training images per subject.")
     held_out_subjects: int = Field(500, ge=2, le=200_000, description="Subjects that only the scores see.")
     held_out_images: int = Field(4, ge=2, le=64, description="Held-out images per subject; the first is the gallery's.")
@@ -64,7 +69,18 @@ class JudgeImagesConfig(BaseModel):
     render_size_px: int = Field(
         96, ge=64, le=1024, description="Side of the render, in pixels, before alignment to 64."
     )
+    crop_size_px: int = Field(
+        JUDGE_SIZE_PX,
+        ge=16,
+        le=JUDGE_SIZE_PX,
+        description="Side of the aligned crop, in pixels; a smaller one is enlarged to 64, as in use.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the choice of the turned attributes.")
+
+    @property
+    def kind(self) -> Category[Any, Any]:
+        """The category's renderer and labels; UserError for an unknown one."""
+        return category(self.category)
 
 
 class JudgeTrainingConfig(BaseModel):
@@ -73,9 +89,9 @@ class JudgeTrainingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     identity_kimg: float = Field(320.0, gt=0, le=100_000, description="Thousand images that an identity judge sees.")
-    attribute_kimg: float = Field(150.0, gt=0, le=100_000, description="Thousand images that an attribute judge sees.")
+    attribute_kimg: float = Field(350.0, gt=0, le=100_000, description="Thousand images that an attribute judge sees.")
     parser_kimg: float = Field(64.0, gt=0, le=100_000, description="Thousand images that a parser sees.")
-    pose_kimg: float = Field(120.0, gt=0, le=100_000, description="Thousand images that the pose judge sees.")
+    pose_kimg: float = Field(240.0, gt=0, le=100_000, description="Thousand images that the pose judge sees.")
     features_kimg: float = Field(120.0, gt=0, le=100_000, description="Thousand images that the features judge sees.")
     batch_size: int = Field(64, ge=2, le=4_096, description="Images per step.")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak of the one-cycle schedule (AdamW).")

@@ -1,4 +1,4 @@
-"""`judge_images`: which faces the judges learn and are scored on. A manifest of seeds; the pixels follow from it."""
+"""`judge_images`: which pictures the judges learn and are scored on. A manifest of seeds; the pixels follow from it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data.categories import FACE, Category
 from data.errors import UserError
-from data.render import ATTRIBUTES, draw_scene, render
-from training.judges.config import POOL_FIRST_SUBJECT, JudgeImagesConfig, PoolName
+from training.judges.config import POOLS, JudgeImagesConfig, PoolName, first_subject
+from training.judges.networks import JUDGE_SIZE_PX
 
 MANIFEST = "manifest.parquet"
 DATASET = "dataset.json"
@@ -48,13 +49,13 @@ def judge_images(config: JudgeImagesConfig, out: Path) -> JudgeImagesSummary:
     No pixels: they are a function of the scene seeds and of the renderer, whose digest dataset.json holds.
     """
     out.mkdir(parents=True, exist_ok=True)
-    table = pa.concat_tables([_pool_rows(pool, config) for pool in POOL_FIRST_SUBJECT])
+    table = pa.concat_tables([_pool_rows(pool, config) for pool in POOLS])
     pq.write_table(table, out / MANIFEST, compression="zstd", store_schema=False)
     summary = JudgeImagesSummary(
         images=table.num_rows,
         subjects=len(pc.unique(table["subject_seed"])),
-        dataset_digest=_rows_digest(table, config.render_size_px),
-        renderer_digest=renderer_digest(),
+        dataset_digest=rows_digest(table, config),
+        renderer_digest=renderer_digest(config.kind),
     )
     record = {
         "format": 1,
@@ -62,9 +63,9 @@ def judge_images(config: JudgeImagesConfig, out: Path) -> JudgeImagesSummary:
         "subjects": summary.subjects,
         "dataset_digest": summary.dataset_digest,
         "renderer_digest": summary.renderer_digest,
-        "consent": "rendered faces: no person is shown",
+        "consent": f"rendered {config.category}s: no person is shown",
         "config": config.model_dump(),
-        "subject_ranges": {pool: list(subject_range(pool, config)) for pool in POOL_FIRST_SUBJECT},
+        "subject_ranges": {pool: list(subject_range(pool, config)) for pool in POOLS},
     }
     (out / DATASET).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
     return summary
@@ -75,9 +76,11 @@ def read_judge_images(directory: Path) -> tuple[pa.Table, dict[str, Any]]:
     if not (directory / DATASET).is_file() or not (directory / MANIFEST).is_file():
         raise UserError(f"There is no {DATASET} in {directory}.", "Run `editloom run --select judge_images` first.")
     record: dict[str, Any] = json.loads((directory / DATASET).read_text())
-    if record["renderer_digest"] != renderer_digest():
+    config = JudgeImagesConfig.model_validate(record["config"])
+    if record["renderer_digest"] != renderer_digest(config.kind):
         raise UserError(
-            f"{directory / DATASET} was written with another version of the renderer: its seeds now give other faces.",
+            f"{directory / DATASET} was written with another version of the renderer: "
+            f"its seeds now give other {config.category}s.",
             "Run `editloom run --select judge_images` again.",
         )
     return pq.read_table(directory / MANIFEST), record
@@ -86,13 +89,14 @@ def read_judge_images(directory: Path) -> tuple[pa.Table, dict[str, Any]]:
 def subject_range(pool: PoolName, config: JudgeImagesConfig) -> tuple[int, int]:
     """The pool's subject seeds, [first, end)."""
     counts = {"pose": config.single_subjects, "features": config.single_subjects, "held_out": config.held_out_subjects}
-    first = POOL_FIRST_SUBJECT[pool]
+    first = first_subject(pool, config.kind.seeds)
     return first, first + counts.get(pool, config.subjects)
 
 
-def renderer_digest() -> str:
+def renderer_digest(kind: Category[Any, Any] = FACE) -> str:
     """sha256 over the pixels and labels of a few fixed scenes: another renderer gives another digest."""
-    rendered = render([draw_scene(POOL_FIRST_SUBJECT["train"] + i) for i in range(8)], size_px=64)
+    seeds = [first_subject("train", kind.seeds) + i for i in range(8)]
+    rendered = kind.render([kind.draw_scene(seed, kind.draw_subject(seed)) for seed in seeds], 64)
     return hashlib.sha256(rendered.images.tobytes() + rendered.regions.tobytes()).hexdigest()
 
 
@@ -116,13 +120,15 @@ def _turned(count: int, first_subject: int, config: JudgeImagesConfig) -> list[s
     """For each training image the attribute to turn round, or "" (held-out images are never turned)."""
     draws = np.random.Generator(np.random.Philox(key=[config.seed, first_subject]))
     chosen = draws.random(count) < config.changed_share
-    which = draws.integers(0, len(ATTRIBUTES), count)
-    return [ATTRIBUTES[index] if turn else "" for turn, index in zip(chosen, which, strict=True)]
+    names = config.kind.attributes
+    which = draws.integers(0, len(names), count)
+    return [names[index] if turn else "" for turn, index in zip(chosen, which, strict=True)]
 
 
-def _rows_digest(table: pa.Table, render_size_px: int) -> str:
-    """sha256 over the rows' values, whatever the Parquet writer."""
-    digest = hashlib.sha256(f"editloom.judge_images/{render_size_px}\n".encode())
+def rows_digest(table: pa.Table, config: JudgeImagesConfig) -> str:
+    """sha256 over the rows' values, whatever the Parquet writer, and the sizes that the pixels depend on."""
+    smaller = f"/{config.crop_size_px}" if config.crop_size_px < JUDGE_SIZE_PX else ""
+    digest = hashlib.sha256(f"editloom.judge_images/{config.render_size_px}{smaller}\n".encode())
     for row in table.to_pylist():
         digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
     return digest.hexdigest()

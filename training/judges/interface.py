@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from data.attribute_names import parts_of
 from data.errors import UserError
 from training.judges.config import Kind, Role
 from training.judges.networks import JUDGE_SIZE_PX, ParserNet, VectorNet
@@ -93,8 +94,9 @@ class AttributeJudge(Judge):
         return torch.sigmoid(self._run(images))
 
     def probability(self, images: Tensor, attribute: str) -> Tensor:
-        """The probability of one attribute, N; UserError for an unknown one."""
-        return self.probabilities(images)[:, index_of(attribute, self.attributes, "attribute")]
+        """The probability of an attribute, N: of `a+b` the least of its parts'. UserError for an unknown one."""
+        columns = [index_of(part, self.attributes, "attribute") for part in parts_of(attribute)]
+        return self.probabilities(images)[:, columns].amin(dim=1)
 
 
 @dataclass(frozen=True)

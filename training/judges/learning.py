@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.judges.config import POOL_FIRST_SUBJECT, JudgeSpec, JudgeTrainingConfig, Kind
+from data.categories import Category
+from training.judges.config import JudgeSpec, JudgeTrainingConfig, Kind, first_subject
 from training.judges.jitter import jitter
 from training.judges.loading import NetworkRecord
 from training.judges.objectives import Batch, objective_for
 from training.judges.pools import Pool
 from training.judges.traits import subject_traits
 
-# Who somebody is shows in fractions of a pixel: strong jitter hides it.
-JITTER: dict[Kind, float] = {"parser": 1.0, "attribute": 1.0, "pose": 1.0, "identity": 0.3, "features": 0.3}
+# Who somebody is, and how the head is turned, shows in fractions of a pixel: strong jitter hides it.
+JITTER: dict[Kind, float] = {"parser": 1.0, "attribute": 0.5, "pose": 0.3, "identity": 0.3, "features": 0.3}
 
 
 def learn(
@@ -26,6 +28,7 @@ def learn(
     network: NetworkRecord,
     pool: Pool,
     config: JudgeTrainingConfig,
+    kind: Category[Any, Any],
     progress: Callable[[int, float], None] | None = None,
 ) -> dict[str, Tensor]:
     """Train a judge on its pool; returns its network's weights, in half precision.
@@ -33,7 +36,7 @@ def learn(
     Order, jitter and initial weights are a function of (seed, judge, iteration). `progress` hears the steps and losses.
     """
     seed = [config.seed, zlib.crc32(spec.name.encode())]
-    traits = subject_traits(POOL_FIRST_SUBJECT[spec.pool], int(pool.subjects.max()) + 1)
+    traits = subject_traits(kind, first_subject(spec.pool, kind.seeds), int(pool.subjects.max()) + 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_torch_seed(seed, 0))
         objective = objective_for(spec.kind, network, torch.from_numpy(traits))

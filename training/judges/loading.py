@@ -59,6 +59,7 @@ class JudgesManifest(BaseModel):
 
     format: int
     size_px: int
+    category: str = "face"
     attributes: tuple[str, ...]
     regions: tuple[str, ...]
     renderer_digest: str
@@ -77,6 +78,7 @@ class JudgeSet:
     ) -> None:
         self.directory = directory
         self.manifest = manifest
+        self.category = manifest.category
         self.attributes = manifest.attributes
         self.regions = manifest.regions
         self.device = device
@@ -133,6 +135,11 @@ class JudgeSet:
     def pose(self) -> PoseJudge:
         """The pose judge."""
         return _typed(self.judge("pose"), PoseJudge)
+
+    @cached_property
+    def pose_train(self) -> PoseJudge:
+        """The pose judge of losses, filters and choices."""
+        return _typed(self.judge("pose_train"), PoseJudge)
 
     @cached_property
     def features(self) -> FeaturesJudge:

@@ -121,7 +121,7 @@ class IdentityObjective(Objective):
 
 
 class FeaturesObjective(Objective):
-    """Attributes, pose and identity from one vector, so that it holds all that matters in a face."""
+    """Attributes, pose and identity from one vector, so that it holds all that matters in a picture."""
 
     def __init__(self, net: VectorNet, traits: Tensor) -> None:
         super().__init__()
@@ -152,12 +152,14 @@ def objective_for(kind: Kind, network: NetworkRecord, traits: Tensor) -> Objecti
 
 
 def network_for(kind: Kind, attributes: int, regions: int) -> NetworkRecord:
-    """The shape of a kind's network: all eight together stay under 6 MB in half precision."""
+    """The shape of a kind's network: all nine together stay under 6 MB in half precision."""
     if kind == "parser":
         return NetworkRecord(widths=(12, 24, 48, 64), outputs=regions)
     if kind == "identity":
         return NetworkRecord(widths=(24, 40, 80, 104), depth=2, embed=128, outputs=0)
-    outputs = {"attribute": attributes, "pose": 3, "features": attributes + 3}[kind]
+    if kind == "pose":
+        return NetworkRecord(widths=(16, 32, 64, 80), outputs=3, depth=1, embed=64)
+    outputs = {"attribute": attributes, "features": attributes + 3}[kind]
     return NetworkRecord(widths=(16, 32, 64, 96), depth=1, embed=64, outputs=outputs)
 
 

@@ -1,15 +1,14 @@
-"""How good a judge is on held-out faces of subjects that no judge was trained on."""
+"""How good a judge is on held-out pictures of subjects that no judge was trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.render import ATTRIBUTES, REGIONS
 from training.judges.interface import (
     AttributeJudge,
     FeaturesJudge,
@@ -66,7 +65,7 @@ def _scores(judge: Judge, pool: Pool) -> dict[str, float]:
     if isinstance(judge, ParserJudge):
         return parser_scores(judge, pool)
     if isinstance(judge, AttributeJudge):
-        return attribute_scores(_in_batches(judge.probabilities, pool) > 0.5, pool.attributes)
+        return attribute_scores(_in_batches(judge.probabilities, pool) > 0.5, pool.attributes, judge.attributes)
     if isinstance(judge, PoseJudge):
         return pose_scores(_in_batches(judge.angles_deg, pool), pool.pose_deg)
     if isinstance(judge, IdentityJudge):
@@ -75,19 +74,19 @@ def _scores(judge: Judge, pool: Pool) -> dict[str, float]:
         vectors = _in_batches(judge.features, pool)
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         out = _in_batches(judge.net.forward, pool)
-        found = attribute_scores(out[:, :-3] > 0, pool.attributes)
-        return {"rank1": rank1(unit, pool.subjects), "accuracy_mean": found["accuracy_mean"]}
+        right = ((out[:, :-3] > 0) == pool.attributes).mean(axis=0)
+        return {"rank1": rank1(unit, pool.subjects), "accuracy_mean": float(right.mean())}
     raise TypeError(f"no scores for {type(judge).__name__}")
 
 
 def parser_scores(judge: ParserJudge, pool: Pool) -> dict[str, float]:
     """Intersection over union of each region over the whole set, their mean, and the share of correct pixels."""
     labels = _in_batches(judge.labels, pool).astype(np.int64)
-    k = len(REGIONS)
+    k = len(judge.regions)
     confusion = np.bincount((pool.regions.astype(np.int64) * k + labels).ravel(), minlength=k * k).reshape(k, k)
     both = np.diag(confusion)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - both
-    iou = {f"iou_{region}": float(both[i] / union[i]) for i, region in enumerate(REGIONS) if union[i]}
+    iou = {f"iou_{region}": float(both[i] / union[i]) for i, region in enumerate(judge.regions) if union[i]}
     return {
         "iou_mean": float(np.mean(list(iou.values()))),
         "pixel_accuracy": float(both.sum() / confusion.sum()),
@@ -95,11 +94,11 @@ def parser_scores(judge: ParserJudge, pool: Pool) -> dict[str, float]:
     }
 
 
-def attribute_scores(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, float]:
-    """Accuracy of each attribute, their mean and the smallest, and the smallest balanced accuracy. Both N×A."""
+def attribute_scores(found: NDArray[np.bool_], truth: NDArray[np.bool_], names: Sequence[str]) -> dict[str, float]:
+    """Accuracy of each of A names, their mean and the smallest, and the smallest balanced accuracy. Both N×A."""
     right = (found == truth).mean(axis=0)
-    accuracy = {f"accuracy_{name}": float(right[i]) for i, name in enumerate(ATTRIBUTES)}
-    balanced = [_balanced(found[:, i], truth[:, i]) for i in range(len(ATTRIBUTES))]
+    accuracy = {f"accuracy_{name}": float(right[i]) for i, name in enumerate(names)}
+    balanced = [_balanced(found[:, i], truth[:, i]) for i in range(len(names))]
     return {
         "accuracy_mean": float(right.mean()),
         "accuracy_min": float(right.min()),

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from safetensors.torch import save as tensor_bytes
 
-from data.render import ATTRIBUTES, REGIONS
 from training.allocator import keep_freed_memory
 from training.judges.card import card_text
 from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig, PoolName
-from training.judges.images import read_judge_images, subject_range
-from training.judges.learning import learn
-from training.judges.loading import MANIFEST, JudgeRecord, JudgesManifest, build_judge
+from training.judges.images import read_judge_images, rows_digest, subject_range
+from training.judges.learning import JITTER, learn
+from training.judges.loading import MANIFEST, JudgeRecord, JudgesManifest, NetworkRecord, build_judge
 from training.judges.networks import JUDGE_SIZE_PX
 from training.judges.objectives import network_for
 from training.judges.pools import Pool, pool_of
@@ -75,23 +75,23 @@ class _Run:
         self.rows: pa.Table = rows
         self.dataset: dict[str, Any] = dataset
         self.images_config = JudgeImagesConfig.model_validate(dataset["config"])
+        self.kind = self.images_config.kind
         self.config = config
         self.workdir = workdir
         self.report = _Reporter(progress, sum(config.iterations(spec.kind) for spec in JUDGES) * config.batch_size)
         self._held_out: Pool | None = None
 
     def pool(self, name: PoolName) -> Pool:
-        """A pool's faces; rendered at most once per working directory."""
-        key = _digest({"dataset": self.dataset["dataset_digest"], "renderer": self.dataset["renderer_digest"]})
-        folder = self.workdir / "pools" / f"{name}-{key[:16]}"
+        """A pool's pictures; rendered at most once per working directory."""
+        folder = self.workdir / "pools" / f"{name}-{self._pool_key(name)[:16]}"
 
         def rendering(done: int, total: int) -> None:
             self.report(0, f"rendering {name} subjects: {done}/{total}", {})
 
-        return pool_of(name, self.rows, self.images_config.render_size_px, folder, rendering)
+        return pool_of(name, self.rows, self.images_config, folder, rendering)
 
     def held_out(self) -> Pool:
-        """The faces of the scores."""
+        """The pictures of the scores."""
         if self._held_out is None:
             self._held_out = self.pool("held_out")
         return self._held_out
@@ -115,11 +115,11 @@ class _Run:
             role=spec.role,
             file=f"{spec.name}.safetensors",
             sha256=hashlib.sha256(weights).hexdigest(),
-            network=network_for(spec.kind, len(ATTRIBUTES), len(REGIONS)),
+            network=self._network(spec),
             training_subjects=subject_range(spec.pool, self.images_config),
             held_out_subjects=subject_range("held_out", self.images_config),
         )
-        judge = build_judge(spec.name, record, weights, tuple(ATTRIBUTES), tuple(REGIONS))
+        judge = build_judge(spec.name, record, weights, self.kind.attributes, self.kind.regions)
         return record.model_copy(update={"scores": scores_of(judge, self.held_out())})
 
     def manifest(self, records: dict[str, JudgeRecord]) -> JudgesManifest:
@@ -128,8 +128,9 @@ class _Run:
         return JudgesManifest(
             format=1,
             size_px=JUDGE_SIZE_PX,
-            attributes=tuple(ATTRIBUTES),
-            regions=tuple(REGIONS),
+            category=self.kind.name,
+            attributes=self.kind.attributes,
+            regions=self.kind.regions,
             renderer_digest=self.dataset["renderer_digest"],
             dataset_digest=self.dataset["dataset_digest"],
             config={"judge_images": self.images_config.model_dump(), "judges": self.config.model_dump()},
@@ -139,23 +140,31 @@ class _Run:
         )
 
     def _train(self, spec: JudgeSpec) -> bytes:
-        network = network_for(spec.kind, len(ATTRIBUTES), len(REGIONS))
         batch = self.config.batch_size
 
         def learning(iteration: int, loss: float) -> None:
             self.report(iteration * batch, f"training {spec.name}", {"loss": loss})
 
-        state = learn(spec, network, self.pool(spec.pool), self.config, learning)
+        state = learn(spec, self._network(spec), self.pool(spec.pool), self.config, self.kind, learning)
         return tensor_bytes(dict(sorted(state.items())))
+
+    def _network(self, spec: JudgeSpec) -> NetworkRecord:
+        return network_for(spec.kind, len(self.kind.attributes), len(self.kind.regions))
+
+    def _pool_key(self, name: PoolName) -> str:
+        """What a pool's pixels depend on: another pool's rows do not count."""
+        rows = self.rows.filter(pc.field("pool") == name)
+        digest = rows_digest(rows, self.images_config)
+        return _digest({"rows": digest, "renderer": self.dataset["renderer_digest"]})
 
     def _key(self, spec: JudgeSpec) -> str:
         """What a judge's weights depend on."""
         return _digest(
             {
-                "dataset": self.dataset["dataset_digest"],
-                "renderer": self.dataset["renderer_digest"],
+                "pool": self._pool_key(spec.pool),
+                "jitter": JITTER[spec.kind],
                 "judge": spec.name,
-                "network": network_for(spec.kind, len(ATTRIBUTES), len(REGIONS)).model_dump(),
+                "network": self._network(spec).model_dump(),
                 "iterations": self.config.iterations(spec.kind),
                 "batch_size": self.config.batch_size,
                 "learning_rate": self.config.peak_rate(spec.kind),

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.render import draw_subject
+from data.categories import Category
 
 
-def subject_traits(first_subject: int, subjects: int) -> NDArray[np.float32]:
+def subject_traits(kind: Category[Any, Any], first_subject: int, subjects: int) -> NDArray[np.float32]:
     """The numeric parameters of consecutive subjects, each of zero mean and unit variance over them: S×T."""
-    table = np.array([_numbers(first_subject + i) for i in range(subjects)], np.float64)
+    table = np.array([kind.traits(kind.draw_subject(first_subject + i)) for i in range(subjects)], np.float64)
     spread = table.std(axis=0)
     return np.asarray((table - table.mean(axis=0)) / np.where(spread > 0, spread, 1.0), np.float32)
-
-
-def _numbers(subject_seed: int) -> list[float]:
-    return [value for value in asdict(draw_subject(subject_seed)).values() if isinstance(value, float)]
