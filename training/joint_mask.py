@@ -6,13 +6,13 @@ Source: US 2024/0193822 A1 (METHODS A4).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-JointMode = Literal["union", "intersection"]
+from training.fusion_schedule import JointMode as JointMode
 
 
 class MaskSource(Protocol):
@@ -44,6 +44,30 @@ class ParserMask:
     def __call__(self, images: Tensor) -> Tensor:
         """Masks N×1×h×w in [0, 1] of images N×3×h×w in [-1, 1]."""
         return dilate(self.parser.mask(images, self.regions), self.dilate_px)
+
+
+class RememberedMask:
+    """A mask source that parses an image batch once, however often the same tensor is asked for.
+
+    It keeps what it was asked for: make one for each batch.
+    """
+
+    def __init__(self, source: MaskSource) -> None:
+        self.source = source
+        self._seen: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Masks N×1×h×w in [0, 1] of images N×3×h×w in [-1, 1]."""
+        for known, mask in self._seen:
+            if known is images:
+                return mask
+        self._seen.append((images, self.source(images)))
+        return self._seen[-1][1]
+
+
+def remembered(source: MaskSource) -> RememberedMask:
+    """A mask source that answers the same tensor without work; itself where it is one already."""
+    return source if isinstance(source, RememberedMask) else RememberedMask(source)
 
 
 def dilate(mask: Tensor, radius_px: int) -> Tensor:

@@ -16,16 +16,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from data.attribute_names import parts_of
 from data.errors import UserError
+from training.complexity import FusionPresets, mean_region_area, schedule_for
+from training.fusion import check_same_mapping
+from training.fusion_schedule import check_layers
 from training.interruption import Interrupted
 from training.judges import JudgeSet
 from training.pair_batch import PairJudges, PairsConfig, make_batch, training_judges
-from training.pair_store import PairMeasures, StoredPair, read_chunk, write_chunk, write_pairs
+from training.pair_chunks import read_pairs, read_rows, write_chunk
+from training.pair_store import PairsWritten, StoredPair, write_pairs
 from training.progress import Progress, ProgressFn
 from training.stylegan2 import Generator
 
-__all__ = ["PairJudges", "PairsConfig", "PairsResult", "make_pairs", "training_judges"]
+__all__ = ["PairJudges", "PairsConfig", "PairsResult", "make_pairs", "read_config", "training_judges", "with_schedule"]
 
 SUMMARY = "pairs.json"
 SURPLUS = "surplus"
@@ -40,6 +46,31 @@ class PairsResult:
     dropped: dict[str, int]
 
 
+def with_schedule(
+    config: PairsConfig,
+    presets: FusionPresets,
+    judges: PairJudges,
+    attribute_images: NDArray[np.uint8],
+    device: torch.device | str = "cpu",
+) -> PairsConfig:
+    """`config` with the schedule that the complexity rule chooses, and the decision (METHODS A6).
+
+    The region's area is measured by the pairs' own mask source on images of the second set, uint8 N×H×W×3.
+    """
+    area = mean_region_area(judges.mask, attribute_images, device)
+    fusion, decision = schedule_for(presets, len(parts_of(config.attribute)), area)
+    return config.model_copy(update={"fusion": fusion, "decision": decision})
+
+
+def read_config(directory: Path) -> PairsConfig:
+    """The settings that a payload of `edit_pairs` was made with, its schedule resolved; raises UserError."""
+    path = directory / SUMMARY
+    try:
+        return PairsConfig.model_validate(json.loads(path.read_text(encoding="utf-8"))["config"])
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a readable summary of pairs ({error}).", "Make the pairs again.") from error
+
+
 def make_pairs(
     original: Generator,
     feature: Generator,
@@ -52,26 +83,18 @@ def make_pairs(
 ) -> PairsResult:
     """Write the pairs' payload to `out`; a stopped run continues from `workdir`, a pair being a function of its index.
 
-    Raises UserError where the networks' mappings differ or too few candidates show the attribute, Interrupted where
-    `stop()` ended the run.
+    The cost of a pair and the memory needed do not depend on their number. The networks, on one device with the
+    judges, decide where it runs. Raises UserError where the networks' mappings differ, they lack a layer of the
+    schedule, or too few candidates pass the filters, Interrupted where `stop()` ended the run.
     """
     check_same_mapping(original, feature)
-    pair_judges = judges if isinstance(judges, PairJudges) else training_judges(judges, config)
+    check_layers(config.fusion, original.synthesis.layer_names)
+    size_px, device = original.config.size_px, next(original.parameters()).device
+    pair_judges = judges if isinstance(judges, PairJudges) else training_judges(judges, config, size_px, device)
     chunks_dir = workdir / "chunks"
     _claim(chunks_dir, _fingerprint(original, feature, pair_judges, config))
     chunks = _make_chunks(original, feature, pair_judges, config, chunks_dir, progress, stop or (lambda: False))
     return _assemble(out, chunks, config)
-
-
-def check_same_mapping(original: Generator, feature: Generator) -> None:
-    """Raise UserError unless both networks turn z into the same w."""
-    ours, theirs = original.mapping.state_dict(), feature.mapping.state_dict()
-    layers = [name for name in ours if name != "w_avg"]
-    if not all(name in theirs and torch.equal(ours[name], theirs[name]) for name in layers):
-        raise UserError(
-            "The feature network's mapping is not the original network's, so their images do not correspond.",
-            "Fine-tune the feature network from this original network, with its mapping frozen.",
-        )
 
 
 def _claim(chunks_dir: Path, fingerprint: str) -> None:
@@ -108,7 +131,7 @@ def _make_chunks(
         fresh = not path.is_file()
         if fresh:
             _make_chunk(original, feature, judges, config, path, len(chunks), stop)
-        here = len(read_chunk(path)[0])
+        here = len(read_rows(path))
         chunks, kept, made = [*chunks, path], kept + here, made + here * fresh
         if progress is not None and kept:
             progress(_report(min(kept, config.count), config.count, made, time.monotonic() - started))
@@ -154,25 +177,23 @@ def _assemble(out: Path, chunks: list[Path], config: PairsConfig) -> PairsResult
     def wanted() -> Iterator[StoredPair]:
         left = config.count
         for path in chunks:
-            pairs, counts = read_chunk(path)
-            dropped.update({**counts, SURPLUS: max(len(pairs) - left, 0)})
-            yield from pairs[:left]
-            left -= min(left, len(pairs))
+            rows = read_rows(path)
+            dropped.update({**rows.counts, SURPLUS: max(len(rows) - left, 0)})
+            yield from read_pairs(path, left)
+            left -= min(left, len(rows))
 
-    measures = write_pairs(out, wanted())
-    result = PairsResult(len(measures), len(chunks) * config.chunk_size, dict(sorted(dropped.items())))
-    (out / SUMMARY).write_text(json.dumps(_summary(result, measures, config), indent=2, sort_keys=True) + "\n")
+    written = write_pairs(out, wanted())
+    result = PairsResult(written.count, len(chunks) * config.chunk_size, dict(sorted(dropped.items())))
+    (out / SUMMARY).write_text(json.dumps(_summary(result, written, config), indent=2, sort_keys=True) + "\n")
     return result
 
 
-def _summary(result: PairsResult, measures: list[PairMeasures], config: PairsConfig) -> dict[str, object]:
-    names = [name for name in PairMeasures.__dataclass_fields__ if name != "index"]
-    means = {name: float(np.mean([getattr(pair, name) for pair in measures])) for name in names}
+def _summary(result: PairsResult, written: PairsWritten, config: PairsConfig) -> dict[str, object]:
     return {
-        "format": 1,
+        "format": 2,
         "config": config.model_dump(mode="json"),
         "kept": result.kept,
         "candidates": result.candidates,
         "dropped": result.dropped,
-        "mean": means,
+        "mean": written.means,
     }

@@ -23,6 +23,8 @@ class Purpose(IntEnum):
     MIRROR = 6
     AUGMENTATION = 7
     STYLE_MIXING = 8
+    CHOICE_LATENTS = 9
+    CHOICE_NOISE = 10
 
 
 def draw(seed: int, purpose: Purpose, row: int = 0, column: int = 0) -> np.random.Generator:
@@ -32,15 +34,20 @@ def draw(seed: int, purpose: Purpose, row: int = 0, column: int = 0) -> np.rando
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
-def latents(seed: int, indices: Tensor, z_dim: int) -> Tensor:
-    """Latents z of the given indices: N → N×z_dim, float32 on the CPU; a row is a function of (seed, its index)."""
+def latents(seed: int, indices: Tensor, z_dim: int, purpose: Purpose = Purpose.LATENTS) -> Tensor:
+    """Latents z of the given indices: N → N×z_dim, float32 on the CPU; a row is a function of (seed, its index).
+
+    Another `purpose` draws other latents.
+    """
     rows = np.empty((len(indices), z_dim), dtype=np.float32)
     for row, index in enumerate(indices.tolist()):
-        draw(seed, Purpose.LATENTS, index).standard_normal(out=rows[row], dtype=np.float32)
+        draw(seed, purpose, index).standard_normal(out=rows[row], dtype=np.float32)
     return torch.from_numpy(rows)
 
 
-def layer_noise(seed: int, indices: Tensor, sizes: Mapping[str, int]) -> dict[str, Tensor]:
+def layer_noise(
+    seed: int, indices: Tensor, sizes: Mapping[str, int], purpose: Purpose = Purpose.LAYER_NOISE
+) -> dict[str, Tensor]:
     """Noise of each layer for the given indices: N → {layer: N×1×h×w}, float32 on the CPU.
 
     `sizes` is a network's `layer_sizes`; a map is a function of (seed, index, layer), so that networks of different
@@ -49,7 +56,7 @@ def layer_noise(seed: int, indices: Tensor, sizes: Mapping[str, int]) -> dict[st
     noise = {name: np.empty((len(indices), 1, size, size), dtype=np.float32) for name, size in sizes.items()}
     for name, maps in noise.items():
         for row, index in enumerate(indices.tolist()):
-            source = draw(seed, Purpose.LAYER_NOISE, index, _layer_number(name))
+            source = draw(seed, purpose, index, _layer_number(name))
             source.standard_normal(out=maps[row], dtype=np.float32)
     return {name: torch.from_numpy(maps) for name, maps in noise.items()}
 

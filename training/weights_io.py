@@ -2,8 +2,10 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -17,6 +19,9 @@ StateDict = dict[str, Tensor]
 NETWORK_FILE = "network.json"
 EMA_FILE, RAW_FILE = "generator.safetensors", "generator_raw.safetensors"
 DISCRIMINATOR_FILE = "discriminator.safetensors"
+_KEYS: dict[type, str] = {GeneratorConfig: "generator", DiscriminatorConfig: "discriminator"}
+
+_Shape = TypeVar("_Shape", GeneratorConfig, DiscriminatorConfig)
 
 
 @dataclass(frozen=True)
@@ -58,31 +63,45 @@ def save_gan(directory: Path, weights: GanWeights) -> None:
         "generator": weights.generator_config.model_dump(mode="json"),
         "discriminator": weights.discriminator_config.model_dump(mode="json"),
     }
-    (directory / NETWORK_FILE).write_text(json.dumps(shapes, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    _write_shapes(directory, shapes)
     save_file(weights.generator_ema, directory / EMA_FILE)
     save_file(weights.generator, directory / RAW_FILE)
     save_file(weights.discriminator, directory / DISCRIMINATOR_FILE)
 
 
+def save_generator(directory: Path, network: Generator) -> None:
+    """Write a generator alone, `network.json` and one safetensors file, into `directory`: what `load_generator` reads.
+
+    Nobody trains on from here, so there is no discriminator.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_shapes(directory, {"generator": network.config.model_dump(mode="json")})
+    save_file(state_of(network), directory / EMA_FILE)
+
+
 def load_gan(directory: Path) -> GanWeights:
     """Read what `save_gan` wrote; raises UserError that names the file which is missing or damaged."""
-    generator, discriminator = _read_configs(directory / NETWORK_FILE)
+    shapes = directory / NETWORK_FILE
+    generator, discriminator = _read_shape(shapes, GeneratorConfig), _read_shape(shapes, DiscriminatorConfig)
     ema, raw = _read_weights(directory / EMA_FILE), _read_weights(directory / RAW_FILE)
     return GanWeights(generator, discriminator, raw, ema, _read_weights(directory / DISCRIMINATOR_FILE))
 
 
 def load_generator(directory: Path) -> Generator:
     """The averaged generator of `directory`, frozen, on the CPU: all that pairs and images need."""
-    config, _ = _read_configs(directory / NETWORK_FILE)
-    network = Generator(config)
+    network = Generator(_read_shape(directory / NETWORK_FILE, GeneratorConfig))
     network.load_state_dict(_read_weights(directory / EMA_FILE))
     return network.eval().requires_grad_(False)
 
 
-def _read_configs(path: Path) -> tuple[GeneratorConfig, DiscriminatorConfig]:
+def _write_shapes(directory: Path, shapes: Mapping[str, object]) -> None:
+    (directory / NETWORK_FILE).write_text(json.dumps(shapes, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _read_shape(path: Path, kind: type[_Shape]) -> _Shape:
+    """The shape of one network; raises UserError where the file does not describe it."""
     try:
-        shapes = json.loads(path.read_text(encoding="utf-8"))
-        return GeneratorConfig(**shapes["generator"]), DiscriminatorConfig(**shapes["discriminator"])
+        return kind(**json.loads(path.read_text(encoding="utf-8"))[_KEYS[kind]])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a readable description of a GAN ({error}).", "Make the network again.") from error
 

@@ -1,14 +1,24 @@
 """What the editor's network, losses and augmentation must hold."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data.errors import UserError
 from training.editor.apply import Editor, blending_mask, edit
 from training.editor.augment import AugmentConfig, PairBatch, augment
-from training.editor.losses import alpha_supervision, attribute_absence, held_target, masked_l1
+from training.editor.losses import (
+    alpha_supervision,
+    attribute_absence,
+    discriminator_hinge,
+    editor_hinge,
+    held_target,
+    identity_drift,
+    masked_l1,
+)
 from training.editor.network import EditorConfig, EditorNetwork
 
 SMALL = EditorConfig(size_px=32, channels=(8, 8, 8), detail_channels=4, bottleneck_blocks=1)
@@ -37,12 +47,41 @@ def test_where_alpha_is_zero_a_pixel_stays_the_inputs_own(editor: Editor) -> Non
     assert torch.equal(blending_mask(editor, images()), torch.zeros(2, 1, 32, 32))
 
 
+@pytest.mark.parametrize("strength", [0.3, 1.0, 1.5])
+def test_pixels_outside_a_predicted_mask_stay_the_inputs_own(editor: Editor, strength: float) -> None:
+    x, outside = images(), box() == 0
+
+    def close_alpha(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        return torch.cat([output[:, :3], output[:, 3:4].masked_fill(outside, -1e4), output[:, 4:]], dim=1)
+
+    editor.network.output.register_forward_hook(close_alpha)
+    edited = edit(editor, x, strength)
+    assert torch.equal(edited[outside.expand_as(x)], x[outside.expand_as(x)])
+    assert not torch.equal(edited, x)
+
+
+def test_without_blending_the_output_is_the_image() -> None:
+    config = SMALL.model_copy(update={"blend": False})
+    network = EditorNetwork(config).requires_grad_(False)
+    assert network.output.out_channels == EditorNetwork(SMALL).output.out_channels - 1
+    assert torch.equal(blending_mask(Editor(network, "beard", ""), images()), torch.ones(2, 1, 32, 32))
+    assert torch.isfinite(network(images()).images).all()
+
+
 def test_strength_moves_from_the_input_to_the_edit(editor: Editor) -> None:
     x = images()
     assert torch.equal(edit(editor, x, strength=0), x)
     assert torch.equal(edit(editor, x, strength=1), editor(x))
     half = edit(editor, x, strength=0.5)
     assert torch.allclose(half, (x + editor(x)) / 2, atol=1e-6)  # float32 rounding
+    beyond = edit(editor, x, strength=1.5)
+    assert torch.allclose(beyond, (x + 1.5 * (editor(x) - x)).clamp(-1, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("strength", [-0.01, 1.51, math.nan])
+def test_strength_out_of_range_is_refused(editor: Editor, strength: float) -> None:
+    with pytest.raises(UserError, match=r"expected 0 to 1\.5"):
+        edit(editor, images(), strength)
 
 
 def test_sides_divisible_by_16_are_edited_and_others_refused(editor: Editor) -> None:
@@ -83,6 +122,21 @@ def test_attribute_loss_falls_as_the_attribute_appears() -> None:
     low, high = (attribute_absence(torch.full((4,), p)) for p in (0.1, 0.9))
     assert 0 < high < low
     assert torch.isfinite(attribute_absence(torch.zeros(4)))
+
+
+def test_identity_loss_is_one_minus_the_cosine() -> None:
+    """By hand: the same way, across, opposite, whatever the lengths; (0 + 1 + 2) / 3."""
+    edited = torch.tensor([[2.0, 0.0], [0.0, 1.0], [-3.0, 0.0]])
+    assert identity_drift(edited, torch.tensor([[1.0, 0.0]] * 3)).item() == pytest.approx(1.0)
+    assert identity_drift(edited, edited).item() == pytest.approx(0.0, abs=1e-6)  # float32 rounding
+
+
+def test_hinge_losses_are_the_mean_over_the_scales() -> None:
+    """By hand: relu(1 − 3) + relu(1 − 2) = 0 and relu(1 − 0) + relu(1 + 1) = 3; edited scores −2 and 1."""
+    real = [torch.full((1, 1, 2, 2), 3.0), torch.zeros(1, 1, 1, 1)]
+    edited = [torch.full((1, 1, 2, 2), -2.0), torch.ones(1, 1, 1, 1)]
+    assert discriminator_hinge(real, edited).item() == 1.5
+    assert editor_hinge(edited).item() == 0.5
 
 
 def test_both_images_of_a_pair_are_changed_alike() -> None:

@@ -1,6 +1,7 @@
 """What the editor's training must hold: it learns, resumes bit for bit, and refuses what does not fit."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.errors import UserError
+from training.checkpoint_io import SafetensorsCheckpointIO
 from training.editor.apply import Editor, blending_mask, load_editor
 from training.editor.augment import AugmentConfig
+from training.editor.batches import EditorBatches
 from training.editor.config import EditorTrainingConfig
+from training.editor.judging import TrainingJudges
+from training.editor.losses import identity_drift
+from training.editor.module import EditorModule
+from training.editor.network import EditorNetwork
 from training.editor.train import EditorResult, train_editor
+from training.fitting import fit
 from training.interruption import Interrupted
-from training.pair_store import PairMeasures, encode_pair, write_pairs
+from training.judges import load_judges
+from training.judges.shipped import shipped_judges_dir
+from training.pair_store import PairMeasures, encode_pair, open_pairs, write_pairs
 from training.progress import Progress
 
 SIZE_PX = 32
@@ -39,12 +49,16 @@ def scenes(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8],
     return originals.astype(np.uint8), targets.astype(np.uint8), (masks * 255).astype(np.uint8)
 
 
+def store(directory: Path, rows: Iterable[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]]) -> Path:
+    measures = {field.name: 0 for field in fields(PairMeasures)}
+    pairs = (encode_pair(*row, PairMeasures(**measures | {"index": i})) for i, row in enumerate(rows))
+    write_pairs(directory, pairs)
+    return directory
+
+
 @pytest.fixture(scope="module")
 def pairs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("pairs")
-    rows = zip(*scenes(48, seed=0), strict=True)
-    write_pairs(directory, (encode_pair(*row, PairMeasures(i, 0, 0, 0, 0, 1, 1)) for i, row in enumerate(rows)))
-    return directory
+    return store(tmp_path_factory.mktemp("pairs"), zip(*scenes(48, seed=0), strict=True))
 
 
 def config(iterations: int, **changes: object) -> EditorTrainingConfig:
@@ -122,6 +136,83 @@ def test_stopped_training_resumes_bit_for_bit(pairs_dir: Path, tmp_path: Path, a
     assert payload(tmp_path / "parts") == payload(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_judged_training_resumes_bit_for_bit(pairs_dir: Path, tmp_path: Path, precision: str) -> None:
+    settings = config(4, attribute="beard", attribute_weight=0.2, identity_weight=0.5, precision=precision)
+    judges = load_judges(shipped_judges_dir())
+    whole = train_editor(settings, pairs_dir, judges, tmp_path / "whole", tmp_path / "work-whole")
+    with pytest.raises(Interrupted, match="iteration 2 of 4"):
+        train_editor(settings, pairs_dir, judges, tmp_path / "parts", tmp_path / "work-parts", stop=after(2))
+    again = load_judges(shipped_judges_dir())
+    parts = train_editor(settings, pairs_dir, again, tmp_path / "parts", tmp_path / "work-parts")
+    assert payload(tmp_path / "parts") == payload(tmp_path / "whole")
+    assert parts == whole
+    assert 0 < whole.losses["identity"] < 2
+
+
+def test_identity_weight_holds_the_identity(pairs_dir: Path, tmp_path: Path) -> None:
+    """The same few steps with the weight and without: nothing else differs, so the drift must be the smaller one.
+
+    The discriminator is left out; both weights start the network from the same seed.
+    """
+    judges = load_judges(shipped_judges_dir())
+    x, vectors = tensors(scenes(16, seed=7)[0]), judges.identity_train.vectors
+    drifts = []
+    for weight in (0.0, 20.0):
+        settings = config(12, identity_weight=weight, adversarial_weight=0)
+        train_editor(settings, pairs_dir, judges, tmp_path / f"{weight}", tmp_path / f"work-{weight}")
+        drifts.append(float(identity_drift(vectors(load_editor(tmp_path / f"{weight}")(x)), vectors(x))))
+    assert drifts[1] < drifts[0]
+
+
+def test_step_at_256_px_trains_two_discriminators(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    row = tuple(rng.integers(0, 256, shape, dtype=np.uint8) for shape in ((256, 256, 3), (256, 256, 3), (256, 256)))
+    pairs = store(tmp_path / "pairs", [row, row])  # type: ignore[list-item]
+    settings = config(1, kimg=0.002, batch_size=2, channels=(4, 4, 4), detail_channels=4, adversarial_from=0)
+    result = train_editor(settings, pairs, None, tmp_path / "out", tmp_path / "work")
+    assert {"deception", "discriminator"} <= result.losses.keys()
+    assert load_editor(tmp_path / "out").network.config.levels == 4
+    state = SafetensorsCheckpointIO().load_checkpoint(next((tmp_path / "work" / "checkpoints").iterdir()))
+    scales = {name.split(".")[1] for name in state["training"]["discriminator"]}
+    assert scales == {"0", "1"}
+
+
+def test_editor_without_blending_learns_no_alpha(pairs_dir: Path, tmp_path: Path) -> None:
+    result = train_editor(config(2, blend=False), pairs_dir, None, tmp_path / "out", tmp_path / "work")
+    assert "alpha" not in result.losses
+    assert not load_editor(tmp_path / "out").network.config.blend
+    with pytest.raises(UserError, match="blend is False"):
+        train_editor(config(1), pairs_dir, None, tmp_path / "on", tmp_path / "work-on", start=tmp_path / "out")
+
+
+def test_fp16_scales_its_losses_and_keeps_the_scale(pairs_dir: Path) -> None:
+    """Trained by the loop itself, since `train_editor` asks a GPU for fp16."""
+    settings = config(2, precision="fp16", adversarial_from=0)
+    size_px = open_pairs(pairs_dir).size_px
+    module = EditorModule(settings, EditorNetwork(settings.network(size_px)), TrainingJudges())
+    before = module.editor.stem.weight.detach().clone()
+    fit(module, EditorBatches(settings, open_pairs(pairs_dir)), [], "cpu", 1)
+    state = module.true_state()
+    assert state["scaler"]["scale"] > 1 and state["scaler"]["_growth_tracker"] == 2
+    assert state["scaler_d"]["scale"] > 1
+    assert not torch.equal(module.editor.stem.weight, before)
+    other = EditorModule(settings, EditorNetwork(settings.network(size_px)), TrainingJudges())
+    other.restore(state)
+    assert other.true_state()["scaler"] == state["scaler"]
+
+
+@pytest.mark.parametrize("setting", [{"precision": "fp16"}, {"compile": True}])
+def test_what_needs_a_gpu_is_refused_on_a_cpu(pairs_dir: Path, tmp_path: Path, setting: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="needs a GPU"):
+        train_editor(config(1, **setting), pairs_dir, None, tmp_path / "out", tmp_path / "work")
+
+
+def test_pairs_of_a_side_that_does_not_halve_are_refused(pairs_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="multiple of 64"):
+        train_editor(config(1, levels=6), pairs_dir, None, tmp_path / "out", tmp_path / "work")
+
+
 def test_seed_decides(pairs_dir: Path, tmp_path: Path) -> None:
     for seed in (0, 1):
         train_editor(config(2, seed=seed), pairs_dir, None, tmp_path / f"{seed}", tmp_path / f"work-{seed}")
@@ -144,9 +235,10 @@ def test_training_goes_on_from_another_editor(pairs_dir: Path, tmp_path: Path) -
     assert torch.allclose(first(x), second(x), atol=1e-6)  # a step of 1e-12 moves nothing that float32 shows
 
 
-def test_attribute_loss_without_judges_is_refused(pairs_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="needs judges"):
-        train_editor(config(1, attribute_weight=0.1), pairs_dir, None, tmp_path / "out", tmp_path / "work")
+@pytest.mark.parametrize("weight", ["attribute_weight", "identity_weight"])
+def test_judged_loss_without_judges_is_refused(pairs_dir: Path, tmp_path: Path, weight: str) -> None:
+    with pytest.raises(UserError, match=f"{weight} is above 0, which needs judges"):
+        train_editor(config(1, **{weight: 0.1}), pairs_dir, None, tmp_path / "out", tmp_path / "work")
 
 
 def test_missing_or_damaged_editor_is_named(pairs_dir: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.joint_mask import ParserMask, dilate, joint_mask, resize_mask
+from training.joint_mask import ParserMask, dilate, joint_mask, remembered, resize_mask
 
 
 def box(size: int, low: int, high: int) -> Tensor:
@@ -58,3 +58,17 @@ def test_parser_mask_asks_for_its_regions_and_widens_them() -> None:
 def test_unknown_mode_is_refused() -> None:
     with pytest.raises(ValueError, match="'union' or 'intersection'"):
         joint_mask(box(8, 0, 4), box(8, 0, 4), "xor")  # type: ignore[arg-type]
+
+
+def test_remembered_source_is_asked_once_for_each_tensor() -> None:
+    asked: list[Tensor] = []
+
+    def source(images: Tensor) -> Tensor:
+        asked.append(images)
+        return images[:, :1]
+
+    masks = remembered(source)
+    first, equal = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    assert masks(first) is masks(first)
+    assert masks(equal) is not masks(first) and len(asked) == 2  # equal values are another tensor
+    assert remembered(masks) is masks

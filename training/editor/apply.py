@@ -13,9 +13,10 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from data.errors import UserError
-from training.editor.network import SIZE_DIVISOR, EditorConfig, EditorNetwork, EditorOutput
+from training.editor.network import EditorConfig, EditorNetwork, EditorOutput
 
 WEIGHTS, CARD = "editor.safetensors", "editor.json"
+MAX_STRENGTH = 1.5
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,10 @@ class Editor:
 def edit(editor: Editor, images: Tensor, strength: float = 1.0) -> Tensor:
     """Edit aligned images: y = x + strength·(e − x), N×3×H×W in [-1, 1]; strength 0 leaves them as they are.
 
-    Sides must be divisible by 16; raises UserError otherwise.
+    Above 1 the edit is exaggerated. Raises UserError for a strength outside 0 … 1.5, or where the sides are not
+    divisible by 16 (for a network with more than four levels, by 2 to their number).
     """
-    if images.shape[-1] % SIZE_DIVISOR or images.shape[-2] % SIZE_DIVISOR:
-        raise UserError(
-            f"The image is {images.shape[-1]}×{images.shape[-2]} px, expected sides divisible by {SIZE_DIVISOR}.",
-            f"Align the images to {editor.size_px}×{editor.size_px} px first.",
-        )
+    _check(editor, images, strength)
     output: EditorOutput = editor.network(images.contiguous(memory_format=torch.channels_last))
     edited = output.images.clamp(-1, 1)
     changed = edited if strength == 1 else (images + strength * (edited - images)).clamp(-1, 1)
@@ -55,8 +53,22 @@ def edit(editor: Editor, images: Tensor, strength: float = 1.0) -> Tensor:
 
 @torch.no_grad()
 def blending_mask(editor: Editor, images: Tensor) -> Tensor:
-    """The editor's own alpha, N×1×H×W in [0, 1]: where it would change the images."""
+    """The editor's own alpha, N×1×H×W in [0, 1]: where it would change the images; 1 in one without blending."""
     return torch.sigmoid(editor.network(images).alpha_logits)
+
+
+def _check(editor: Editor, images: Tensor, strength: float) -> None:
+    if not 0 <= strength <= MAX_STRENGTH:
+        raise UserError(
+            f"The strength is {strength:g}, expected 0 to {MAX_STRENGTH:g}.", "0 leaves the image, 1 is the full edit."
+        )
+    height, width = images.shape[-2:]
+    divisor = editor.network.config.divisor
+    if width % divisor or height % divisor:
+        raise UserError(
+            f"The image is {width}×{height} px, expected sides divisible by {divisor}.",
+            f"Align the images to {editor.size_px}×{editor.size_px} px first.",
+        )
 
 
 def save_editor(directory: Path, network: EditorNetwork, attribute: str, training: dict[str, object]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.editor.config import EditorTrainingConfig
-from training.pair_store import PairArrays
+from training.pair_store import PairReader
 from training.sampling import image_order
 
 
@@ -27,15 +28,23 @@ class EditorBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class EditorBatches:
-    """Batches from iteration `first` to the last; each pair once per pass, in an order drawn for that pass."""
+    """Batches from iteration `first` to the last; each pair once per pass, in an order drawn for that pass.
+
+    A thread decodes the next batch while one is learnt from.
+    """
 
     config: EditorTrainingConfig
-    pairs: PairArrays
+    pairs: PairReader
     first: int = 0
 
     def __iter__(self) -> Iterator[EditorBatch]:
-        for iteration in range(self.first, self.config.iterations):
-            yield self.batch(iteration)
+        with ThreadPoolExecutor(1) as reader:
+            upcoming = reader.submit(self.batch, self.first)
+            for iteration in range(self.first, self.config.iterations):
+                ready = upcoming.result()
+                if iteration + 1 < self.config.iterations:
+                    upcoming = reader.submit(self.batch, iteration + 1)
+                yield ready
 
     def __len__(self) -> int:
         return max(0, self.config.iterations - self.first)
@@ -43,8 +52,10 @@ class EditorBatches:
     def batch(self, iteration: int) -> EditorBatch:
         """The pairs of one iteration."""
         rows = image_order(self.config.seed, iteration, self.config.batch_size, len(self.pairs))
-        original, target = _nchw(self.pairs.originals[rows]), _nchw(self.pairs.targets[rows])
-        return EditorBatch(iteration, original, target, torch.from_numpy(self.pairs.masks[rows])[:, None])
+        pairs = self.pairs.batch(rows)
+        return EditorBatch(
+            iteration, _nchw(pairs.originals), _nchw(pairs.targets), torch.from_numpy(pairs.masks)[:, None]
+        )
 
 
 def _nchw(images: NDArray[np.uint8]) -> Tensor:

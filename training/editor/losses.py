@@ -5,6 +5,9 @@ Images N×3×H×W in [-1, 1], masks N×1×H×W in [0, 1] with 1 = may change.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -33,16 +36,22 @@ def alpha_supervision(alpha_logits: Tensor, mask: Tensor, inside_weight: float) 
     return F.binary_cross_entropy_with_logits(alpha_logits, mask, weight=weight)
 
 
-def discriminator_hinge(real_scores: Tensor, edited_scores: Tensor) -> Tensor:
-    """Hinge loss of the discriminator (arXiv 1705.02894)."""
-    return F.relu(1 - real_scores).mean() + F.relu(1 + edited_scores).mean()
+def discriminator_hinge(real_scores: Sequence[Tensor], edited_scores: Sequence[Tensor]) -> Tensor:
+    """Hinge loss of the discriminator (arXiv 1705.02894), the mean over its scales."""
+    losses = [F.relu(1 - r).mean() + F.relu(1 + e).mean() for r, e in zip(real_scores, edited_scores, strict=True)]
+    return torch.stack(losses).mean()
 
 
-def editor_hinge(edited_scores: Tensor) -> Tensor:
-    """Hinge loss of the editor against the discriminator."""
-    return -edited_scores.mean()
+def editor_hinge(edited_scores: Sequence[Tensor]) -> Tensor:
+    """Hinge loss of the editor against the discriminator, the mean over its scales."""
+    return -torch.stack([scores.mean() for scores in edited_scores]).mean()
 
 
 def attribute_absence(probability: Tensor) -> Tensor:
     """Mean negative log-probability N that the edited images carry the attribute."""
     return -probability.clamp_min(1e-4).log().mean()
+
+
+def identity_drift(edited_vectors: Tensor, original_vectors: Tensor) -> Tensor:
+    """Mean of 1 − cosine between N×D identity vectors of the edited images and of the originals: 0 … 2."""
+    return (1 - F.cosine_similarity(edited_vectors.float(), original_vectors.float(), dim=1)).mean()

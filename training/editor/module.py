@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import lightning
@@ -13,48 +12,55 @@ from torch import Tensor, nn
 from training.editor.augment import PairBatch, augment
 from training.editor.batches import EditorBatch
 from training.editor.config import EditorTrainingConfig
+from training.editor.judging import AskJudge, TrainingJudges
 from training.editor.losses import (
     alpha_supervision,
     attribute_absence,
     discriminator_hinge,
     editor_hinge,
     held_target,
+    identity_drift,
     masked_l1,
 )
 from training.editor.network import EditorNetwork, EditorOutput
-from training.editor.patch_discriminator import PatchDiscriminator
+from training.editor.patch_discriminator import MultiScaleDiscriminator
 from training.sampling import Purpose, draw
 
 FINAL_RATE = 0.05
 GRADIENT_NORM = 1.0  # a rare batch with a far-off colour would otherwise throw the editor out of its way
 EMA_RAMPUP = 0.05
 
-AttributeProbability = Callable[[Tensor], Tensor]
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class EditorModule(lightning.LightningModule):
     """Editor, its moving average, discriminator, both optimizers and our own iteration: the whole true state.
 
-    `probability` gives N attribute probabilities of N images and lets gradients through; needed for
-    `attribute_weight` above 0. It is no part of the state.
+    The judges are no part of it. `device_type` is where it will train ("cpu", "cuda"): fp16 scales the losses there.
     """
 
     def __init__(
-        self, config: EditorTrainingConfig, network: EditorNetwork, probability: AttributeProbability | None
+        self, config: EditorTrainingConfig, network: EditorNetwork, judges: TrainingJudges, device_type: str = "cpu"
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config = config
-        self.probability = probability
+        self.judges = judges
         self.editor = network
         self.average = EditorNetwork(network.config).requires_grad_(False)
         self.average.load_state_dict(network.state_dict())
-        self.discriminator = PatchDiscriminator()
+        self.discriminator = MultiScaleDiscriminator(config.scales_at(network.config.size_px))
         # β1 = 0.5 as in pix2pix for the adversary; the editor's main loss is a regression and takes the usual 0.9.
         self.optimizer = torch.optim.Adam(self.editor.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
         self.optimizer_d = torch.optim.Adam(
             self.discriminator.parameters(), lr=config.discriminator_lr, betas=(0.5, 0.99), fused=True
         )
+        # Small gradients vanish in fp16's range. One scale for each loss; switched off they change nothing.
+        scaled = config.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(device_type, enabled=scaled)
+        self.scaler_d = torch.amp.GradScaler(device_type, enabled=scaled)
+        if config.compile:
+            self.editor.compile(dynamic=False)
         self.iteration = 0
         self.losses: dict[str, Tensor] = {}
 
@@ -80,6 +86,8 @@ class EditorModule(lightning.LightningModule):
             **{name: dict(network.state_dict()) for name, network in networks.items()},
             "optimizer": self.optimizer.state_dict(),
             "optimizer_d": self.optimizer_d.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "scaler_d": self.scaler_d.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -90,6 +98,8 @@ class EditorModule(lightning.LightningModule):
         self.discriminator.load_state_dict(state["discriminator"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.optimizer_d.load_state_dict(state["optimizer_d"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.scaler_d.load_state_dict(state["scaler_d"])
 
     def _pair(self, batch: EditorBatch, iteration: int) -> PairBatch:
         """The iteration's pair, augmented; its target holds outside the mask."""
@@ -106,18 +116,21 @@ class EditorModule(lightning.LightningModule):
         loss = self._reconstruction(pair, output)
         if adversarial:
             loss = loss + self.config.adversarial_weight * self._deception(pair, output)
-        if self.config.attribute_weight > 0:
-            loss = loss + self.config.attribute_weight * self._attribute(output)
-        self._update(self.optimizer, self.editor, loss)
+        loss = loss + self._judgement(pair, output)
+        self._update(self.optimizer, self.scaler, self.editor, loss)
         return output
 
     def _reconstruction(self, pair: PairBatch, output: EditorOutput) -> Tensor:
         config = self.config
         inside = masked_l1(output.images, pair.target, pair.mask)
         outside = masked_l1(output.images, pair.original, 1 - pair.mask)
+        self._note(inside=inside, outside=outside)
+        loss = config.inside_weight * inside + config.outside_weight * outside
+        if not config.blend:
+            return loss
         alpha = alpha_supervision(output.alpha_logits, pair.mask, config.alpha_inside)
-        self._note(inside=inside, outside=outside, alpha=alpha)
-        return config.inside_weight * inside + config.outside_weight * outside + config.alpha_weight * alpha
+        self._note(alpha=alpha)
+        return loss + config.alpha_weight * alpha
 
     def _deception(self, pair: PairBatch, output: EditorOutput) -> Tensor:
         with self._autocast():
@@ -125,26 +138,42 @@ class EditorModule(lightning.LightningModule):
         self._note(deception=loss)
         return loss
 
-    def _attribute(self, output: EditorOutput) -> Tensor:
-        if self.probability is None:
-            raise ValueError("attribute_weight is above 0, but no attribute judge was given")
-        loss = attribute_absence(self.probability(output.images))
-        self._note(attribute=loss)
+    def _judgement(self, pair: PairBatch, output: EditorOutput) -> Tensor:
+        """What the training judges hold against the edit, weighted; 0 where none is asked."""
+        loss = output.images.new_zeros(())
+        if self.judges.probability is not None:
+            absence = attribute_absence(self._ask(self.judges.probability, output.images))
+            self._note(attribute=absence)
+            loss = loss + self.config.attribute_weight * absence
+        if self.judges.identity is not None:
+            with torch.no_grad():
+                before = self._ask(self.judges.identity, pair.original)
+            drift = identity_drift(self._ask(self.judges.identity, output.images), before)
+            self._note(identity=drift)
+            loss = loss + self.config.identity_weight * drift
         return loss
+
+    def _ask(self, judge: AskJudge, images: Tensor) -> Tensor:
+        with self._autocast():
+            return judge(images).float()
 
     def _discriminator_phase(self, pair: PairBatch, edited: Tensor) -> None:
         with self._autocast():
             loss = discriminator_hinge(
                 self.discriminator(pair.original, pair.target), self.discriminator(pair.original, edited)
             )
-        self._update(self.optimizer_d, self.discriminator, loss)
+        self._update(self.optimizer_d, self.scaler_d, self.discriminator, loss)
         self._note(discriminator=loss)
 
-    def _update(self, optimizer: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
+    def _update(
+        self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, network: nn.Module, loss: Tensor
+    ) -> None:
         parameters = list(network.parameters())
-        self.manual_backward(loss, inputs=parameters)
+        self.manual_backward(scaler.scale(loss), inputs=parameters)
+        scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
-        optimizer.step()
+        scaler.step(optimizer)
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
 
     def _set_learning_rate(self, iteration: int) -> None:
@@ -164,7 +193,8 @@ class EditorModule(lightning.LightningModule):
         torch._foreach_lerp_(list(self.average.parameters()), list(self.editor.parameters()), 1.0 - kept)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16")
+        dtype = AUTOCAST.get(self.config.precision)
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
 
     def _note(self, **losses: Tensor) -> None:
         self.losses |= {name: value.detach() for name, value in losses.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -30,3 +31,23 @@ class PatchDiscriminator(nn.Module):
         """Scores N×1×H/8×W/8 of inputs and outputs N×3×H×W."""
         scores: Tensor = self.layers(torch.cat([inputs, outputs], dim=1))
         return scores.float()
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """The same patch discriminator at the full side, at 1/2, at 1/4 …: each sees twice as far as the one before.
+
+    Source: pix2pixHD, arXiv 1711.11585, section 3.2.
+    """
+
+    def __init__(self, scales: int) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchDiscriminator() for _ in range(scales))
+
+    def forward(self, inputs: Tensor, outputs: Tensor) -> list[Tensor]:
+        """Scores of each scale, the full side first: N×1×H/8×W/8, N×1×H/16×W/16, …"""
+        scores = []
+        for number, discriminator in enumerate(self.scales):
+            if number:
+                inputs, outputs = F.avg_pool2d(inputs, 2), F.avg_pool2d(outputs, 2)
+            scores.append(discriminator(inputs, outputs))
+        return scores

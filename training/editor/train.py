@@ -11,23 +11,26 @@ from typing import Any, cast
 
 import lightning
 import torch
+from pydantic import ValidationError
 
 from data.errors import UserError
 from training.editor.apply import load_editor, save_editor
 from training.editor.batches import EditorBatches
 from training.editor.config import EditorTrainingConfig
-from training.editor.module import AttributeProbability, EditorModule
-from training.editor.network import SIZE_DIVISOR, EditorConfig, EditorNetwork
+from training.editor.judging import training_judges
+from training.editor.module import EditorModule
+from training.editor.network import EditorNetwork
 from training.fitting import fit
 from training.gan_callbacks import Checkpoints, CleanStop
 from training.interruption import Interrupted
 from training.judges import JudgeSet
-from training.pair_store import PairArrays, load_pairs
+from training.pair_store import PairReader, open_pairs
 from training.progress import Progress, ProgressFn
 
 # Settings that may change between two runs in one folder without making it another training.
 RUNTIME_FIELDS = {"threads", "checkpoint_every_s"}
 REPORT_EVERY_S = 2.0
+_SIZES = "Align to another size (aligned_images.size_px), or set attribute_editor.levels lower."
 
 
 @dataclass(frozen=True)
@@ -53,12 +56,14 @@ def train_editor(
 ) -> EditorResult:
     """Train on the pairs of `pairs_dir` and write the averaged editor to `out_dir`; `workdir` keeps the checkpoints.
 
-    `start` is another editor's directory to go on from. Judges are needed for `attribute_weight` above 0; only the
-    training one is asked. Raises UserError where pairs, start and judges do not fit, or `workdir` holds another
-    training; Interrupted where a signal or `stop()` ended it: the same call goes on.
+    `start` is another editor's directory to go on from. Judges are needed for `attribute_weight` or `identity_weight`
+    above 0; only the training ones are asked, on their own device. Raises UserError where pairs, start, judges and
+    accelerator (Lightning's name) do not fit, or `workdir` holds another training; Interrupted where a signal or
+    `stop()` ended it: the same call goes on.
     """
-    pairs = load_pairs(pairs_dir)
-    module = _module(config, pairs, judges, start)
+    _check_accelerator(config, accelerator)
+    pairs = open_pairs(pairs_dir)
+    module = _module(config, pairs, judges, start, "cpu" if accelerator == "cpu" else "cuda")
     checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, _identity(module, pairs))
     checkpoints.restore_latest(cast(Any, module))  # asks for no more than `restore`
     batches = EditorBatches(config, pairs, first=module.iteration)
@@ -94,42 +99,52 @@ class _Reports(lightning.Callback):
         self.mark = (time.monotonic(), pl_module.iteration)
 
 
+def _check_accelerator(config: EditorTrainingConfig, accelerator: str) -> None:
+    if accelerator != "cpu":
+        return
+    if config.precision == "fp16":
+        raise UserError("precision is fp16, which needs a GPU.", "Set attribute_editor.precision to bf16 or fp32.")
+    if config.compile:
+        raise UserError("compile is true, which needs a GPU.", "Set attribute_editor.compile to false.")
+
+
 def _module(
-    config: EditorTrainingConfig, pairs: PairArrays, judges: JudgeSet | None, start: Path | None
+    config: EditorTrainingConfig, pairs: PairReader, judges: JudgeSet | None, start: Path | None, device_type: str
 ) -> EditorModule:
     """The module with seeded weights."""
+    asked = training_judges(config, judges)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return EditorModule(config, _network(config, pairs, start), _probability(config, judges))
+        return EditorModule(config, _network(config, pairs.size_px, start), asked, device_type)
 
 
-def _network(config: EditorTrainingConfig, pairs: PairArrays, start: Path | None) -> EditorNetwork:
-    size_px = pairs.originals.shape[1]
-    if size_px % SIZE_DIVISOR:
+def _network(config: EditorTrainingConfig, size_px: int, start: Path | None) -> EditorNetwork:
+    """A new network for the pairs' size, or the start's."""
+    try:
+        shape = config.network(size_px)
+    except ValidationError as error:
+        raise UserError(f"The pairs do not suit the editor: {_reason(error)}.", _SIZES) from error
+    if start is None:
+        return EditorNetwork(shape)
+    network = load_editor(start).network
+    if size_px % network.config.divisor:
         raise UserError(
-            f"The pairs are {size_px} px, expected a side divisible by {SIZE_DIVISOR}.", "Align to another size."
+            f"The pairs are {size_px} px, the start asks for multiples of {network.config.divisor}.", _SIZES
         )
-    if start is not None:
-        return load_editor(start).network.train().requires_grad_(True)
-    return EditorNetwork(
-        EditorConfig(size_px=size_px, channels=config.channels, detail_channels=config.detail_channels)
-    )
+    if network.config.blend != config.blend:
+        raise UserError(f"{start}: blend is {network.config.blend}, expected {config.blend}.", "Set blend as it was.")
+    network.config = network.config.model_copy(update={"size_px": size_px})
+    return network.train().requires_grad_(True)
 
 
-def _probability(config: EditorTrainingConfig, judges: JudgeSet | None) -> AttributeProbability | None:
-    if config.attribute_weight == 0:
-        return None
-    if judges is None:
-        raise UserError("attribute_weight is above 0, which needs judges.", "Give the judges or set it to 0.")
-    judge = judges.attribute_train
-    return lambda images: judge.probability(images, config.attribute)
+def _reason(error: ValidationError) -> str:
+    return "; ".join(str(part["msg"]).removeprefix("Value error, ") for part in error.errors())
 
 
-def _identity(module: EditorModule, pairs: PairArrays) -> str:
+def _identity(module: EditorModule, pairs: PairReader) -> str:
     """Digest of what makes this training the one it is: settings, pairs, start weights."""
     digest = hashlib.sha256(module.config.model_dump_json(exclude=RUNTIME_FIELDS).encode())
-    for array in (pairs.originals, pairs.targets, pairs.masks):
-        digest.update(repr(array.shape).encode() + array.tobytes())
+    digest.update(pairs.digest.encode())
     for name, tensor in sorted(module.editor.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
