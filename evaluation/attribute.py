@@ -12,13 +12,17 @@ from evaluation.metric import Judge, Metric
 
 
 def success_metric(
-    probabilities: ArrayLike, subjects: Sequence[str], judge: Judge, bootstrap: Bootstrap, threshold: float = 0.5
+    probabilities: ArrayLike,
+    subjects: Sequence[str],
+    judge: Judge,
+    bootstrap: Bootstrap,
+    threshold: float = 0.5,
+    part: str = "",
 ) -> Metric:
-    """Return the share of N outputs whose probability of the attribute is at least `threshold`."""
+    """Return the share of N outputs whose probability of the attribute, or of its named part, reaches `threshold`."""
     seen = (np.asarray(probabilities, dtype=np.float64) >= threshold).astype(np.float64)
-    protocol = Protocol(
-        "attribute_success", "share", f"share of outputs with attribute probability ≥ {threshold:g}", True
-    )
+    name, what = (f"attribute_success_{part}", part) if part else ("attribute_success", "attribute")
+    protocol = Protocol(name, "share", f"share of outputs with {what} probability ≥ {threshold:g}", True)
     return mean_metric(protocol, seen, subjects, judge, bootstrap)
 
 

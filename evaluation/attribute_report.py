@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from data.attribute_names import parts_of
+from data.categories import regions_of
 from evaluation.attribute import probability_metric, success_metric
 from evaluation.counterfactual import absolute_error, counterfactual_metrics
 from evaluation.frechet import PROTOCOL as FRECHET
 from evaluation.frechet import frechet_metric
-from evaluation.held_out import HeldOut, Masks, attribute_regions, dilate
+from evaluation.held_out import HeldOut, Masks, dilate
 from evaluation.identity import cosines, identity_metric, other_subject_indices
 from evaluation.intervals import Bootstrap
 from evaluation.locality import OutsideError, locality_metrics, masked_error
@@ -131,6 +133,7 @@ def _measure(bench: _Bench, key: str, outputs: Images) -> ReportRow:
     error = masked_error(outputs, held_out.inputs, outside)
     metrics = [
         success_metric(after.probabilities, subjects, judge_of(panel.attribute), boot, config.threshold),
+        *_success_of_parts(bench, after),
         probability_metric(after.probabilities, subjects, judge_of(panel.attribute), boot),
         identity_metric(before.identities, after.identities, subjects, judge_of(panel.identity), boot),
         *locality_metrics(error, subjects, region_judge, boot),
@@ -143,12 +146,23 @@ def _measure(bench: _Bench, key: str, outputs: Images) -> ReportRow:
     return ReportRow(key, tuple(metrics), _per_image(bench, outputs, after, error, ~outside))
 
 
+def _success_of_parts(bench: _Bench, after: Seen) -> list[Metric]:
+    """What became of each part of a combined attribute; nothing for a single one."""
+    held_out, config, judge = bench.held_out, bench.config, judge_of(bench.panel.attribute)
+    parts = parts_of(held_out.attribute)
+    columns = zip(parts, after.part_probabilities.T, strict=True) if len(parts) > 1 else ()
+    return [
+        success_metric(column, held_out.subjects, judge, config.bootstrap, config.threshold, part)
+        for part, column in columns
+    ]
+
+
 def _outside(bench: _Bench, outputs: Images) -> tuple[Masks, Judge]:
     """Where nothing may change: by the renderer, or else beyond the region the parser sees before and after."""
     held_out = bench.held_out
     if held_out.outside is not None:
         return held_out.outside, RENDERER
-    regions, size = attribute_regions(held_out.attribute), bench.config.batch_size
+    regions, size = regions_of(held_out.attribute, held_out.category), bench.config.batch_size
     panel = bench.panel
     seen = region_masks(panel, held_out.inputs, regions, size) | region_masks(panel, outputs, regions, size)
     return ~dilate(seen, 1), judge_of(panel.parser)

@@ -1,4 +1,4 @@
-"""Held-out faces: test-split images that lack an attribute, with the true counterfactuals of rendered ones."""
+"""Held-out images: test-split images that lack an attribute, with the true counterfactuals of rendered ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.alignment import align, align_labels
+from data.attribute_names import has_all, has_any
+from data.categories import FACE, category, regions_of, with_attributes
 from data.errors import UserError
 from data.manifest import read_manifest
-from data.render import ATTRIBUTES, REGIONS, Scene, region_of, render, with_attribute
 from data.shards import read_images
 
 Images = NDArray[np.uint8]
@@ -32,7 +33,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Faces to edit: N×H×W×3 inputs, what they should become, and where nothing should change (N×H×W).
+    """Images to edit: N×H×W×3 inputs, what they should become, and where nothing should change (N×H×W).
 
     Photographs have neither `counterfactuals` nor `outside`: the parser judge then finds the region.
     """
@@ -45,39 +46,34 @@ class HeldOut:
     sources: tuple[str, ...]
     sha256s: tuple[str, ...]
     reference: Reference
+    category: str = FACE.name
 
     def __len__(self) -> int:
         return len(self.inputs)
 
 
-def attribute_regions(attribute: str) -> tuple[str, ...]:
-    """Return the regions that the attribute changes; raises UserError for one that nobody knows."""
-    if attribute not in ATTRIBUTES:
-        known = ", ".join(ATTRIBUTES)
-        raise UserError(f"Attribute {attribute!r} has no region and no judge.", f"The judges know: {known}.")
-    return tuple(region_of(attribute))
+def held_out_set(aligned_dir: Path, attribute: str, limit: int = 500, of: str = FACE.name) -> HeldOut:
+    """Return up to `limit` test-split images of a category that lack `attribute` by label, ordered by their hashes.
 
-
-def held_out_set(aligned_dir: Path, attribute: str, limit: int = 500) -> HeldOut:
-    """Return up to `limit` test-split images that lack `attribute` by label, in the order of their hashes.
-
-    Raises UserError when there is none, when the attribute is unknown, or when another renderer made the images.
+    Of a combined attribute they lack every part, and the reference images have every part. Raises UserError when
+    there is none, when the attribute is unknown, or when another renderer made the images.
     """
-    attribute_regions(attribute)
+    regions_of(attribute, of)
     test = held_out_rows(aligned_dir)
-    has = test["attributes"].map(lambda names: attribute in set(names)).to_numpy(dtype=bool)
-    rows, with_it = test[~has].head(limit), test[has]
+    lacks = ~test["attributes"].map(lambda names: has_any(attribute, names)).to_numpy(dtype=bool)
+    has = test["attributes"].map(lambda names: has_all(attribute, names)).to_numpy(dtype=bool)
+    rows, with_it = test[lacks].head(limit), test[has]
     if rows.empty:
         raise UserError(
             f"No held-out image in {aligned_dir} lacks the attribute {attribute!r}.",
             "Ingest more subjects: a report needs test-split images without the attribute.",
         )
     inputs = read_images(aligned_dir, rows)
-    counterfactuals, outside = _truth(rows, inputs, attribute) if _rendered(rows) else (None, None)
+    counterfactuals, outside = _truth(rows, inputs, attribute, of) if _rendered(rows) else (None, None)
     return HeldOut(
         attribute, inputs, counterfactuals, outside, tuple(rows["subject"]),
         tuple(rows["source"]), tuple(rows["sha256"]),
-        Reference(read_images(aligned_dir, with_it), tuple(with_it["subject"])),
+        Reference(read_images(aligned_dir, with_it), tuple(with_it["subject"])), of,
     )  # fmt: skip
 
 
@@ -101,15 +97,16 @@ def _rendered(rows: pd.DataFrame) -> bool:
     return bool(rows["scene"].notna().all())
 
 
-def _truth(rows: pd.DataFrame, inputs: Images, attribute: str) -> tuple[Images, Masks]:
+def _truth(rows: pd.DataFrame, inputs: Images, attribute: str, of: str) -> tuple[Images, Masks]:
     """True counterfactuals, and what lies outside the region of input and counterfactual, dilated by one pixel."""
+    kind, classes = category(of), _region_classes(attribute, of)
     images, changed = [], []
     for row, stored in zip(rows.to_dict("records"), inputs, strict=True):
-        scene, transform = Scene.from_json(row["scene"]), np.asarray(row["transform"], np.float64).reshape(2, 3)
-        pair = render([scene, with_attribute(scene, attribute, True)], row["parent_width"])
+        scene, transform = kind.scene_from_json(row["scene"]), np.asarray(row["transform"], np.float64).reshape(2, 3)
+        pair = kind.render([scene, with_attributes(scene, attribute, of)], row["parent_width"])
         _require_same_render(align(pair.images[0], transform, row["width"]), stored, row["source"])
         images.append(align(pair.images[1], transform, row["width"]))
-        changed.append(_regions(pair.regions, attribute, transform, row["width"]).any(axis=0))
+        changed.append(_regions(pair.regions, classes, transform, row["width"]).any(axis=0))
     return np.stack(images), ~dilate(np.stack(changed), 1)
 
 
@@ -124,7 +121,11 @@ def _require_same_render(again: Images, stored: Images, source: str) -> None:
         )
 
 
-def _regions(labels: Images, attribute: str, transform: NDArray[np.float64], size_px: int) -> Masks:
-    """Where the attribute's regions are in each aligned crop: N×H×W class indices → N×S×S."""
-    classes = [REGIONS.index(region) for region in attribute_regions(attribute)]
+def _region_classes(attribute: str, of: str) -> list[int]:
+    """The class indices of the attribute's regions."""
+    return [category(of).regions.index(region) for region in regions_of(attribute, of)]
+
+
+def _regions(labels: Images, classes: list[int], transform: NDArray[np.float64], size_px: int) -> Masks:
+    """Where the classes are in each aligned crop: N×H×W class indices → N×S×S."""
     return np.stack([np.isin(align_labels(one, transform, size_px), classes) for one in labels])

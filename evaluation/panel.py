@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.attribute_names import parts_of
 from evaluation.metric import Judge
 from evaluation.pixels import CPU, Images, batches, to_tensor
 from training.judges.loading import JudgeSet
@@ -67,6 +68,7 @@ class Panel:
     features: SeesFeatures
     parser: SeesRegions
     device: torch.device = CPU
+    category: str = "face"
 
     @property
     def judges(self) -> tuple[Judge, ...]:
@@ -76,12 +78,20 @@ class Panel:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the panel saw in N images: probabilities N, unit vectors N×D, angles N×3 (degrees), features N×F."""
+    """What the panel saw in N images of an attribute of P parts.
 
-    probabilities: Floats
+    Probabilities N×P, unit vectors N×D, angles N×3 (degrees), features N×F.
+    """
+
+    part_probabilities: Floats
     identities: Floats
     angles_deg: Floats
     features: Floats
+
+    @property
+    def probabilities(self) -> Floats:
+        """The probability of the whole attribute, N: the least of its parts'."""
+        return np.asarray(self.part_probabilities.min(axis=1), dtype=np.float64)
 
 
 def judge_of(named: Named) -> Judge:
@@ -92,7 +102,13 @@ def judge_of(named: Named) -> Judge:
 def evaluation_panel(judges: JudgeSet) -> Panel:
     """Return the evaluation judges of a set; raises UserError when one is missing or its weights are not its own."""
     return Panel(
-        judges.attribute_eval, judges.identity_eval, judges.pose, judges.features, judges.parser_eval, judges.device
+        judges.attribute_eval,
+        judges.identity_eval,
+        judges.pose,
+        judges.features,
+        judges.parser_eval,
+        judges.device,
+        judges.category,
     )
 
 
@@ -104,7 +120,7 @@ def look(panel: Panel, images: Images, attribute: str, batch_size: int) -> Seen:
         batch = to_tensor(images[part], panel.device)
         parts.append(
             (
-                panel.attribute.probability(batch, attribute),
+                torch.stack([panel.attribute.probability(batch, name) for name in parts_of(attribute)], dim=1),
                 panel.identity.vectors(batch),
                 panel.pose.angles_deg(batch),
                 panel.features.features(batch),

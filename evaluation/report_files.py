@@ -27,6 +27,8 @@ LABELS: Mapping[str, str] = {
     "psnr_outside": "PSNR outside the mask",
     "psnr_outside_mean": "PSNR outside, mean of images",
     "max_change_outside": "Largest change outside",
+    "change_outside": "Mean change outside",
+    "seam": "Seam along the mask",
     "pose_change": "Pose change",
     "pose_change_yaw": "Pose change, yaw",
     "pose_change_pitch": "Pose change, pitch",
@@ -66,6 +68,15 @@ class MetricTable:
 
 
 @dataclass(frozen=True)
+class TextTable:
+    """A table of words: its heading, a title per column, and rows whose first cell names them."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """What a report page shows, top to bottom."""
 
@@ -76,6 +87,7 @@ class Page:
     judges: tuple[Judge, ...]
     pictures: tuple[tuple[str, Picture], ...]
     reading: tuple[str, ...]
+    tables: tuple[TextTable, ...] = ()
 
 
 def write_report(report: AttributeReport, out: Path) -> None:

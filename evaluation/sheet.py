@@ -15,6 +15,7 @@ from data.png import encode_png
 
 Images = NDArray[np.uint8]
 Picture = NDArray[np.uint8]
+TIME_LAPSE_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,14 @@ def enlarge(image: Picture, cell_px: int) -> Picture:
         return image
     size = (image.shape[1] * factor, image.shape[0] * factor)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def at_size(images: Images, side_px: int) -> Images:
+    """Return N×H×H×3 pictures at another size: enlarged with soft edges, shrunk by averaging."""
+    if images.shape[1] == side_px:
+        return images
+    how = cv2.INTER_CUBIC if side_px > images.shape[1] else cv2.INTER_AREA
+    return np.stack([cv2.resize(image, (side_px, side_px), interpolation=how) for image in images]).astype(np.uint8)
 
 
 def grid(images: Images, columns: int, *, cell_px: int = 0, style: SheetStyle = STYLE) -> Picture:
@@ -145,14 +154,6 @@ def _running(start: int, sizes: Sequence[int], gap: int) -> tuple[int, ...]:
     return tuple(positions)
 
 
-def pairs_sheet(
-    original: Images, feature: Images, masks: NDArray[np.floating], target: Images, title: str = ""
-) -> Picture:
-    """Return training pairs as a sheet: original | feature network | joint mask | target; masks N×H×W in [0, 1]."""
-    masked = ("joint mask", mask_image(masks))
-    return sheet([("original", original), ("feature network", feature), masked, ("target", target)], title=title)
-
-
 def edit_sheet(inputs: Images, edits: Images, truth: Images | None, title: str = "", subtitle: str = "") -> Picture:
     """Return input | edit | true counterfactual | error ×4; without a truth, the change against the input ×4."""
     columns = [("input", inputs), ("edit", edits)]
@@ -163,9 +164,20 @@ def edit_sheet(inputs: Images, edits: Images, truth: Images | None, title: str =
     return sheet(columns, title=title, subtitle=subtitle)
 
 
-def time_lapse(frames: Sequence[tuple[str, Images]], title: str = "") -> Picture:
-    """Return the same seeds over training: one captioned column per snapshot, one row per seed."""
-    return sheet(list(frames), title=title)
+def time_lapse(frames: Sequence[tuple[float, Images]], title: str = "", columns: int = TIME_LAPSE_COLUMNS) -> Picture:
+    """Return the same seeds over training: a column per snapshot (kimg, N×H×W×3), a row per seed.
+
+    Of more snapshots than `columns`, the first, the last and those evenly between are drawn. Raises ValueError where
+    the snapshots are not in the order of their training.
+    """
+    times = [kimg for kimg, _ in frames]
+    if times != sorted(set(times)):
+        raise ValueError(f"snapshots stand at {times} kimg: expected each once, in order")
+    count = min(columns, len(frames))
+    chosen = np.unique(np.linspace(0, len(frames) - 1, count).round().astype(int))
+    shown = [frames[place] for place in chosen.tolist()]
+    captioned = [(f"{kimg:g} kimg" if kimg else "at the start", images) for kimg, images in shown]
+    return sheet(captioned, title=title, subtitle="the same codes over training")
 
 
 def write_png(path: Path, image: Picture) -> None:

@@ -98,3 +98,17 @@ def test_per_image_table_adds_up_to_the_headline(report: AttributeReport, tmp_pa
     assert -10 * np.log10(mse) == pytest.approx(report.headline()["editor/psnr_outside"], rel=1e-12)
     worst = worst_images(report, "max_change_outside", 3)
     assert table["editor.max_change_outside"].max() == table["editor.max_change_outside"][worst[0]]
+
+
+def test_combined_attribute_tells_what_became_of_each_part(aligned_dir: Path, panel: Panel) -> None:
+    name = "beard+glasses"
+    held_out = held_out_set(aligned_dir, name, limit=12)
+    row = evaluate_attribute_editor(_darken, panel, held_out).row(TRUTH)
+    assert held_out.counterfactuals is not None
+    tensor = torch.from_numpy(held_out.counterfactuals).permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.inference_mode():
+        seen = {part: panel.attribute.probability(tensor, part).numpy() >= 0.5 for part in ("beard", "glasses")}
+    for part, there in seen.items():
+        assert row.metric(f"attribute_success_{part}").value == pytest.approx(there.mean())
+    both = row.metric("attribute_success").value
+    assert both == pytest.approx((seen["beard"] & seen["glasses"]).mean())

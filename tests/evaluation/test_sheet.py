@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.sheet import edit_sheet, error_image, grid, mask_image, sheet, write_png
+from evaluation.sheet import at_size, edit_sheet, error_image, grid, mask_image, sheet, time_lapse, write_png
 
 
 def _faces(count: int) -> np.ndarray:
@@ -49,3 +49,23 @@ def test_png_holds_rgb_and_the_same_bytes_each_time(tmp_path: Path) -> None:
     stored = cv2.imread(str(tmp_path / "a.png"))
     assert stored is not None and stored[0, 0].tolist() == [0, 0, 255]  # OpenCV reads BGR
     assert mask_image(np.ones((1, 2, 2)))[0, 0, 0].tolist() == [255, 255, 255]
+
+
+def test_time_lapse_keeps_the_first_and_the_last_snapshot() -> None:
+    frames = [(float(kimg), np.full((2, 16, 16, 3), 10 * kimg, np.uint8)) for kimg in range(21)]
+    page = time_lapse(frames, columns=4)
+    assert page.shape == time_lapse(frames[:4]).shape
+    shown = {int(value) for value in np.unique(page[..., 0]) if (page[..., 0] == value).sum() >= 192 * 192}
+    assert {0, 70, 130, 200} <= shown
+
+
+def test_snapshots_out_of_order_are_refused() -> None:
+    faces = _faces(1)
+    for times in ([2.0, 1.0], [1.0, 1.0]):
+        with pytest.raises(ValueError, match="in order"):
+            time_lapse([(kimg, faces) for kimg in times])
+
+
+def test_resizing_keeps_flat_colours() -> None:
+    flat = np.full((1, 16, 16, 3), 77, np.uint8)
+    assert all((at_size(flat, side) == 77).all() and at_size(flat, side).shape[1] == side for side in (4, 16, 48))
