@@ -127,6 +127,54 @@ def edit(
 
 @app.command()
 @_for_people
+def export(
+    attribute: Annotated[str, typer.Option(help="Whose released editor.")],
+    out: Annotated[Path, typer.Option(help="The file to write, ending in .onnx.")],
+) -> None:
+    """Write a released editor as ONNX, checked against torch and timed."""
+    from orchestration.export import export_release
+    from orchestration.workspace import Workspace
+
+    export_release(Workspace.current(), attribute, out, console)
+
+
+@app.command()
+@_for_people
+def sheet(
+    attribute: Annotated[str, typer.Option(help="Which attribute.")],
+    rows: Annotated[int, typer.Option(min=1, max=256, help="Faces on the sheet.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the codes and their noise.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The file to write, ending in .png.")] = None,
+    strength: Annotated[bool, typer.Option("--strength", help="Targets from 1 - a = 0 to 1 instead.")] = False,
+    editor: Annotated[bool, typer.Option("--editor", help="Held-out images edited at strengths 0 to 1.5.")] = False,
+    time_lapse: Annotated[
+        bool, typer.Option("--time-lapse", help="The same codes over the feature network's training.")
+    ] = False,
+) -> None:
+    """Draw how an edit comes about: original, feature image, mask, fused at each layer, target."""
+    from orchestration.fusion_sheet import SheetOptions, chosen_kind, write_sheet
+    from orchestration.workspace import Workspace
+
+    kind = chosen_kind(strength=strength, editor=editor, time_lapse=time_lapse)
+    write_sheet(Workspace.current(), attribute, SheetOptions(kind, rows, seed, out), console)
+
+
+@app.command("search-fusion")
+@_for_people
+def search_fusion(
+    attribute: Annotated[str, typer.Option(help="Which attribute.")],
+    codes: Annotated[int, typer.Option(min=1, max=100_000, help="Held-out codes to measure on.")] = 128,
+    out: Annotated[Path | None, typer.Option(help="Folder for the table; else the workspace's evidence.")] = None,
+) -> None:
+    """Find the fusion schedule with the best trade-off between success and what else changes."""
+    from orchestration.fusion_search import SearchOptions, search_fusion
+    from orchestration.workspace import Workspace
+
+    search_fusion(Workspace.current(), attribute, SearchOptions(codes, out), console)
+
+
+@app.command()
+@_for_people
 def doctor() -> None:
     """Versions, disk, devices, tracking server, DVC remote: what is right, what is not, what to do."""
     from orchestration.doctor import report

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from data.alignment import Template
 from data.errors import UserError
 from data.landmarks import Detector
+from data.reference_part import reference_part
 from orchestration.photo_edit import WRITABLE, Alignment, EditOptions, ImageEditor, PhotoEditor, PhotoResult
 from orchestration.tracking import Tracker, open_tracker
 from orchestration.tracking.registry import CANDIDATE, CHAMPION, ModelVersion, download, resolve
@@ -36,7 +37,7 @@ def edit_with_release(
     input holds no photo, or when none of them could be edited.
     """
     jobs = plan_files(source, target)
-    detector = None if options.aligned else _detector()
+    detector = None if options.aligned else _detector(ws.params().category)
     files = released_editor(ws, attribute, console)
     photo_editor = PhotoEditor(_editor(files, options.strength), detector, _alignment(files, ws), options)
     with _bar(console) as bar:
@@ -138,7 +139,9 @@ def _editor(files: Path, strength: float) -> ImageEditor:
     return partial(edit, load_editor(files), strength=strength)
 
 
-def _detector() -> Detector:
+def _detector(category: str) -> Detector:
+    if not reference_part(category).detectors:
+        raise UserError(f"Nothing finds a {category} in a photo.", "Give aligned crops and --aligned.")
     from data.landmarks import DlibDetector
 
     return DlibDetector()
@@ -146,12 +149,13 @@ def _detector() -> Detector:
 
 def _alignment(files: Path, ws: Workspace) -> Alignment:
     """The alignment that the editor was trained with, from beside its weights; else the workspace's own."""
-    path = files / ALIGNMENT_FILE
+    path, category = files / ALIGNMENT_FILE, ws.params().category
     if path.exists():
         known = json.loads(path.read_text())
-        return Alignment(int(known["size_px"]), Template(tuple(known["left_eye"]), tuple(known["right_eye"])))
+        places = {name: known[name] for name in reference_part(category).points}
+        return Alignment(int(known["size_px"]), Template.of(category, places))
     own = ws.params().aligned_images
-    return Alignment(own.size_px, Template(own.template.left_eye, own.template.right_eye))
+    return Alignment(own.size_px, Template.of(category, own.template))
 
 
 def _bar(console: Console) -> Progress:

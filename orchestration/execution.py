@@ -13,11 +13,13 @@ from typing import Any
 import dagster as dg
 
 from data.errors import UserError
+from evaluation.sheet import write_png
 from orchestration.announcement import REGISTERED_FILE, announcer
 from orchestration.code_versions import version_of
 from orchestration.devices import Lease, lease_device
 from orchestration.graph import GRAPH, AssetId, AssetNode, node
 from orchestration.materialization_metadata import check_result, metadata_of
+from orchestration.outside_files import place
 from orchestration.params import Params
 from orchestration.plan import wanted
 from orchestration.progress import StatusFile
@@ -183,7 +185,7 @@ def _tracked_run(attempt: _Attempt) -> TrackedRun:
     run = tracker.asset_run(attempt.dagster_run, parent, attempt.id.asset, attempt.id.partition)
     run.params(attempt.wanted.params)
     for name, version in attempt.wanted.inputs.items():
-        run.dataset(name, version, AssetId.parse(name).path.as_posix(), "input")
+        run.dataset(name, version, place(name), "input")
     return run
 
 
@@ -209,6 +211,7 @@ def _after_publish(
     run.metrics({k: float(v) for k, v in facts.items() if isinstance(v, int | float)})
     for key, image in outcome.images.items():
         run.image(key, image)
+        write_png(attempt.evidence / f"{key}.png", image)
     for document in (*attempt.evidence.glob("*.json"), *attempt.evidence.glob("*.html")):
         run.artifact(document, "evidence")
     _write_json(attempt.evidence / FACTS_FILE, facts)

@@ -8,8 +8,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 KIMG = "thousand images"
 SLUG = r"^[a-z][a-z0-9_]{0,47}$"
+ATTRIBUTE_SLUG = r"^[a-z][a-z0-9_]{0,47}(\+[a-z][a-z0-9_]{0,47})*$"
+MAX_ATTRIBUTE_CHARS = 96  # it stands in the names of folders and of registered models
 
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
+AttributeSlug = Annotated[str, StringConstraints(pattern=ATTRIBUTE_SLUG, max_length=MAX_ATTRIBUTE_CHARS)]
 LayerName = Annotated[str, StringConstraints(pattern=r"^\d+/[12]$")]
 
 
@@ -20,6 +23,8 @@ def _fraction_of_crop(point: tuple[float, float]) -> tuple[float, float]:
 
 
 Point = Annotated[tuple[float, float], AfterValidator(_fraction_of_crop)]
+Positive = Annotated[float, Field(gt=0.0)]
+Strength = Annotated[float, Field(gt=0.0, le=1.0)]
 PathText = Annotated[str, StringConstraints(min_length=1)]
 
 

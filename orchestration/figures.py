@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from data.attribute_names import parts_of
 from orchestration.graph import AssetId
 from orchestration.params import Params
 from orchestration.plan import plan_selection
@@ -153,7 +154,7 @@ def _judges(ws: Workspace, attributes: Sequence[str]) -> Iterator[Figure]:
     """How good the judges are, on faces of subjects that no judge was trained on."""
     source = _read(ws, AssetId("judges"), "judges.json")
     accuracies = {"mean of all attributes": "accuracy_mean", "worst of all attributes": "accuracy_min"}
-    accuracies |= {attribute: f"accuracy_{attribute}" for attribute in attributes}
+    accuracies |= {part: f"accuracy_{part}" for attribute in attributes for part in parts_of(attribute)}
     for what, score in accuracies.items():
         name = f"judge attribute_eval: accuracy, {what}"
         yield _score(source, "attribute_eval", score, name, "share", Bar(at_least=0.97))

@@ -12,13 +12,17 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, JsonValue, ValidationError
 
+from data.attribute_names import parts_of
 from data.errors import UserError
+from data.reference_part import reference_part
 from orchestration.fields import Section
 from orchestration.sections import OVERRIDABLE, Params, overridden
 
 __all__ = ["Params", "load_params", "parse_params", "resolve", "section_digest"]
 
 Location = tuple[int | str, ...]
+SHIPPED_CATEGORY = "face"
+"""What the shipped judges know and the shipped network draws."""
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -49,6 +53,8 @@ def parse_params(raw: Mapping[str, Any], where: str = "params.yaml") -> Params:
     for attribute, own in params.attributes.items():
         for name in OVERRIDABLE:
             _check_override(params, attribute, name, getattr(own, name), where)
+    _check_category(params, where)
+    _check_attributes(params, where)
     _check_together(params, where)
     return params
 
@@ -76,10 +82,21 @@ def _check_override(params: Params, attribute: str, name: str, changes: Mapping[
         raise _user_error(error, where, type(section), ("attributes", attribute, name)) from None
 
 
+def _check_attributes(params: Params, where: str) -> None:
+    """A combined attribute has one spelling, known parts, and a subject that can have them all."""
+    for attribute in params.attributes:
+        try:
+            if len(parts_of(attribute)) > 1:
+                from data.categories import check_combination  # draws scenes: the renderers are slow to import
+
+                check_combination(attribute, params.category)
+        except UserError as error:
+            raise UserError(f"{where}: attributes: {error.message}", error.hint) from None
+
+
 def _check_together(params: Params, where: str) -> None:
     """What no single field can say."""
     ingest = params.images.ingest
-    left, right = params.aligned_images.template.left_eye, params.aligned_images.template.right_eye
     complaints = {
         "images.ingest.path is not set, but images.source is folder": params.images.source == "folder"
         and ingest.path is None,
@@ -88,13 +105,37 @@ def _check_together(params: Params, where: str) -> None:
         "aligned_images.detector is manifest, but photographs bring no landmarks: expected dlib": params.images.source
         == "folder"
         and params.aligned_images.detector == "manifest",
-        "aligned_images.template: left_eye lies right of right_eye (left is the image's left)": left[0] >= right[0],
         "attributes is empty: expected at least one, such as `beard: {}`": not params.attributes,
         "aligned_images.size_px is not a power of two, as the networks need": _not_power(params.aligned_images.size_px),
     }
+    _complain(complaints, where)
+
+
+def _complain(complaints: Mapping[str, bool], where: str) -> None:
+    """The first complaint that applies, as a UserError."""
     for complaint, applies in complaints.items():
         if applies:
             raise UserError(f"{where}: {complaint}.", "Correct it and run the same command again.")
+
+
+def _check_category(params: Params, where: str) -> None:
+    """What depends on the pictures' category: its reference points, and what is shipped for faces alone."""
+    category, detector = params.category, params.aligned_images.detector
+    try:
+        part = reference_part(category)
+        part.places_of(params.aligned_images.template)
+    except UserError as error:
+        raise UserError(f"{where}: {error.message}", error.hint) from None
+    other = category != SHIPPED_CATEGORY
+    found = detector in ("manifest", *part.detectors)
+    complaints = {
+        f"judges.source is shipped, but the shipped judges know no {category}: expected trained": other
+        and params.judges.source == "shipped",
+        f"original_network.start is shipped, but the shipped weights draw no {category}: expected scratch": other
+        and params.original_network.start == "shipped",
+        f"aligned_images.detector is {detector}, which finds no {category}: expected manifest": not found,
+    }
+    _complain(complaints, where)
 
 
 def _not_power(size: int) -> bool:

@@ -43,7 +43,7 @@ class EditOptions:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where the editor expects the eyes, and the side of its crop."""
+    """Where the editor expects the reference points (a face's eyes), and the side of its crop."""
 
     size_px: int = 64
     template: Template = field(default_factory=Template)

@@ -10,6 +10,7 @@ from data.errors import UserError
 from orchestration.code_versions import version_of
 from orchestration.devices import accelerator_count
 from orchestration.graph import AssetId, chosen_partitions, expand, inputs_of, node, select
+from orchestration.outside_files import outside_files
 from orchestration.params import Params, resolve, section_digest
 from orchestration.store import ledger
 from orchestration.store.environment import device_class
@@ -56,9 +57,9 @@ def plan(ws: Workspace, params: Params, ids: Sequence[AssetId], *, strict: bool 
 def wanted(ws: Workspace, params: Params, asset_id: AssetId) -> Wanted:
     """All that a payload of `asset_id` is a function of, as inputs and settings stand now.
 
-    Raises UserError when an input was never made.
+    Raises UserError when an input was never made, or a file that params.yaml names is missing.
     """
-    return _wanted(params, asset_id, {str(dep): _version(ws, asset_id, dep) for dep in inputs_of(asset_id)})
+    return _wanted(ws, params, asset_id, {str(dep): _version(ws, asset_id, dep) for dep in inputs_of(asset_id)})
 
 
 def device_class_of(params: Params) -> str:
@@ -80,7 +81,7 @@ def _item(
     again = [dep for dep in deps if dep in ids and planned[dep].action != "reuse"]
     inputs = {str(dep): _version(ws, asset_id, dep) for dep in deps if dep not in again}
     unknown = frozenset(str(dep) for dep in again)
-    found = reusable(ws.root, _wanted(params, asset_id, inputs), strict=strict, unknown=unknown)
+    found = reusable(ws.root, _wanted(ws, params, asset_id, inputs), strict=strict, unknown=unknown)
     if isinstance(found, Stale):
         return PlanItem(asset_id, "run", found.reasons)
     if again:
@@ -90,7 +91,7 @@ def _item(
     return PlanItem(asset_id, "reuse", ())
 
 
-def _wanted(params: Params, asset_id: AssetId, inputs: Mapping[str, str]) -> Wanted:
+def _wanted(ws: Workspace, params: Params, asset_id: AssetId, inputs: Mapping[str, str]) -> Wanted:
     asset = node(asset_id.asset)
     return Wanted(
         asset=asset_id.asset,
@@ -99,7 +100,7 @@ def _wanted(params: Params, asset_id: AssetId, inputs: Mapping[str, str]) -> Wan
         params_digest=section_digest(params, asset.params, asset_id.partition),
         params=resolve(params, asset.params, asset_id.partition),
         seed=params.seed if asset.seeded else None,
-        inputs=inputs,
+        inputs={**inputs, **outside_files(ws.root, params, asset_id)},
         device_class=device_class_of(params) if asset.device else ANY_DEVICE,
     )
 

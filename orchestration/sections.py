@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, JsonValue
 
-from orchestration.fields import PathText, Point, Section, Slug, choice, number
+from orchestration.fields import AttributeSlug, PathText, Point, Positive, Section, Slug, Strength, choice, number
 from orchestration.training_sections import (
     AttributeEditor,
     EditPairs,
@@ -22,7 +22,7 @@ from orchestration.training_sections import (
 
 
 class Renderer(Section):
-    """The procedural set: parametric faces from a seed."""
+    """The procedural set: parametric pictures of the category from a seed."""
 
     count: int = number(8000, "images", 16, 10_000_000, "How many images to render.")
     size_px: int = number(96, "px", 64, 1024, "Side of a rendered image; alignment shrinks it to its own size.")
@@ -30,9 +30,9 @@ class Renderer(Section):
     first_subject: int = number(
         10_000_000,
         "subject",
-        10_000_000,
+        8_000_000,
         2**40,
-        "First subject seed; lower ones are the shipped weights' and judges'.",
+        "First subject seed, from the category's range: faces from 10,000,000, vehicles from 8,000,000 to 9,999,999.",
     )
 
 
@@ -66,23 +66,22 @@ class Split(Section):
     test: float = number(0.15, "share", 0.01, 0.5, "Share of the subjects that no network ever trains on.")
 
 
-class TemplateParams(Section):
-    """Where the eyes go, in fractions of the crop; left is the image's left."""
-
-    left_eye: Point = choice((0.37, 0.46), "(x, y) of the centre of the eye on the image's left.")
-    right_eye: Point = choice((0.63, 0.46), "(x, y) of the centre of the eye on the image's right.")
-
-
 class AlignedImages(Section):
-    """Alignment: a similarity transform moves the eyes to preset positions."""
+    """Alignment: a similarity transform moves the category's reference points to preset positions."""
 
     size_px: int = number(64, "px", 32, 1024, "Side of an aligned crop; the original network draws this size.")
-    template: TemplateParams = Field(default_factory=TemplateParams, description="Preset positions of the eyes.")
-    reference: PathText | None = choice(None, "An image whose own eye positions replace the template.")
+    template: Mapping[Slug, Point] = choice(
+        {},
+        "Reference point -> (x, y) in fractions of the crop: left_eye and right_eye (left is the image's left), or "
+        "a vehicle's front and rear; a point not given keeps the category's own place.",
+    )
+    reference: PathText | None = choice(None, "An image whose own reference points replace the template.")
     detector: Literal["manifest", "dlib"] = choice(
         "manifest", "Landmarks from the renderer (manifest) or from dlib's 5-point predictor (extra `photos`)."
     )
-    min_inter_ocular_px: float = number(8.0, "px", 1.0, 512.0, "A face with its eyes closer together is left out.")
+    min_inter_ocular_px: float = number(
+        8.0, "px", 1.0, 512.0, "An image whose reference points (eyes) are closer is left out."
+    )
     multiple_faces: Literal["largest", "all"] = choice("largest", "What to take from a photo with several faces.")
 
 
@@ -106,6 +105,19 @@ class AttributeReport(Section):
     bootstrap: int = number(1000, "resamples", 10, 100_000, "Resamples of the subjects behind each 95 % interval.")
     threshold: float = number(0.5, "probability", 0.0, 1.0, "From here on an attribute counts as there.")
     sheet_rows: int = number(8, "faces", 1, 64, "Faces on the sheet input | edit | counterfactual | error.")
+
+
+class FusionReport(Section):
+    """Measures on the pairs, and mask fusion beside other ways to edit on the same generated faces."""
+
+    count: int = number(500, "pairs", 2, 100_000, "Stored pairs, evenly spread; fewer are used where there are fewer.")
+    images: int = number(200, "faces", 2, 100_000, "Generated faces without the attribute that every method edits.")
+    direction_images: int = number(2000, "faces", 16, 1_000_000, "Generated faces behind the latent direction.")
+    strengths: tuple[Strength, ...] = choice((0.25, 0.5, 0.75, 1.0), "Strengths of every method but the direction.")
+    direction_strengths: tuple[Positive, ...] = choice((0.5, 1.0, 1.5, 2.0, 3.0), "Steps along the latent direction.")
+    bootstrap: int = number(1000, "resamples", 10, 100_000, "Resamples behind each 95 % interval.")
+    threshold: float = number(0.5, "probability", 0.001, 1.0, "From here on an attribute counts as there.")
+    sheet_rows: int = number(6, "faces", 1, 64, "Faces on the sheet of all methods.")
 
 
 class AttributeRelease(Section):
@@ -142,6 +154,7 @@ class Params(Section):
     """All of `params.yaml`. Every section must be there: DVC compares them by name."""
 
     seed: int = Field(ge=0, le=2**31 - 1, description="Root of all randomness.", json_schema_extra={"unit": "-"})
+    category: str = Field(description="What the images show: face or vehicle.", json_schema_extra={"unit": "-"})
     images: Images = Field(description="First image set.")
     split: Split = Field(description="Training, validation and test shares.")
     aligned_images: AlignedImages = Field(description="Alignment.")
@@ -154,8 +167,11 @@ class Params(Section):
     edit_pairs: EditPairs = Field(description="Training pairs.")
     attribute_editor: AttributeEditor = Field(description="Editors.")
     attribute_report: AttributeReport = Field(description="Reports on the editors.")
+    fusion_report: FusionReport = Field(description="Reports on the pairs and their fusion.")
     attribute_release: AttributeRelease = Field(description="Releases of the editors.")
-    attributes: Mapping[Slug, Attribute] = Field(description="Partitions: attribute -> what differs for it.")
+    attributes: Mapping[AttributeSlug, Attribute] = Field(
+        description="Partitions: attribute, or attributes joined by +, -> what differs for it."
+    )
     compute: Compute = Field(description="Devices, threads, memory.")
 
     def for_attribute(self, attribute: str) -> Params:

@@ -88,8 +88,7 @@ class Step:
     @property
     def seed(self) -> int:
         """This asset's own seed, drawn from the root seed and its id, so that no two assets share their draws."""
-        digest = hashlib.sha256(f"editloom.seed/{self.params.seed}/{self.id}".encode()).digest()
-        return int.from_bytes(digest[:4], "big") >> 1
+        return seed_of(self.params.seed, str(self.id))
 
     @property
     def lightning_accelerator(self) -> str:
@@ -110,3 +109,9 @@ class Step:
         """Log a stepped image grid (H×W×3 uint8)."""
         self.run.image(key, image, step)
         fail_points.reach("picture-logged")
+
+
+def seed_of(root_seed: int, name: str) -> int:
+    """The seed of what bears `name`, an asset's id for one: those of two names share no draws."""
+    digest = hashlib.sha256(f"editloom.seed/{root_seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1

@@ -5,7 +5,7 @@ from orchestration.assets.images import aligned_images, attribute_images, images
 from orchestration.assets.judging import judge_images, judges
 from orchestration.assets.networks import feature_network, original_network
 from orchestration.assets.releasing import attribute_release
-from orchestration.assets.reporting import attribute_report, original_report
+from orchestration.assets.reporting import attribute_report, fusion_report, original_report
 
 ALL_ASSETS = [
     judge_images,
@@ -19,6 +19,7 @@ ALL_ASSETS = [
     edit_pairs,
     attribute_editor,
     attribute_report,
+    fusion_report,
     attribute_release,
 ]
 

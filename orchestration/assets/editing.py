@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from evaluation.sheet import Picture, mask_image, sheet
+import numpy as np
+from numpy.typing import NDArray
+
+from data.manifest import read_manifest
+from data.shards import read_images
+from evaluation.fusion_sheet import Fusing, fusion_figure
 from orchestration.execution import lineage_asset
 from orchestration.partitions import ATTRIBUTES
 from orchestration.step import Outcome, Step
+from training.complexity import FusionPresets, evenly_spread
 from training.editor.config import EditorTrainingConfig
 from training.editor.train import train_editor
-from training.fusion import FusionConfig
 from training.judges import load_judges
-from training.pair_store import load_pairs
-from training.pairs import PairsConfig, make_pairs
+from training.pair_store import open_pairs
+from training.pairs import PairsConfig, PairsResult, make_pairs, training_judges, with_schedule
 from training.weights_io import load_generator
 
 SHEET_PAIRS = 8
@@ -20,20 +25,19 @@ SHEET_PAIRS = 8
 @lineage_asset("edit_pairs", ATTRIBUTES)
 def edit_pairs(step: Step) -> Outcome:
     """Fuse the feature network's attribute into the original network's faces."""
-    section = step.params.edit_pairs
-    config = PairsConfig(
-        attribute=step.partition,
-        regions=step.params.attributes[step.partition].regions or (),
-        seed=step.seed,
-        fusion=FusionConfig(**section.fusion.model_dump()),
-        **section.model_dump(exclude={"fusion"}),
+    device, settings = step.lease.accelerator, _settings(step)
+    original, feature = (
+        load_generator(step.input(name)).to(device) for name in ("original_network", "feature_network")
     )
-    original, feature = (load_generator(step.input(name)) for name in ("original_network", "feature_network"))
-    judges = load_judges(step.input("judges"))
+    judge_set = load_judges(step.input("judges"), device)
+    judges = training_judges(judge_set, settings, original.config.size_px, device, step.ws.root)
+    presets = FusionPresets(**step.params.edit_pairs.fusion.model_dump())
+    config = with_schedule(settings, presets, judges, _second_set(step), device)
     result = make_pairs(original, feature, judges, config, step.out, step.workdir, step.progress, step.should_stop)
-    facts = {"pairs": result.kept, "candidates": result.candidates, "kept_share": result.kept / result.candidates}
-    headline = f"{result.kept:,} of {result.candidates:,} candidates"
-    return Outcome({**facts, "headline": headline, **result.dropped}, {"pairs": _pairs_sheet(step)})
+    fusing = Fusing(original, feature, judges.mask, config.fusion, config.truncation_psi)
+    shown = open_pairs(step.out).indices[:SHEET_PAIRS]
+    figure = fusion_figure(fusing, config.seed, shown, step.partition.replace("_", " "))
+    return Outcome(_pair_facts(config, result), {"pairs": figure})
 
 
 @lineage_asset("attribute_editor", ATTRIBUTES)
@@ -48,7 +52,7 @@ def attribute_editor(step: Step) -> Outcome:
     result = train_editor(
         config,
         step.input("edit_pairs"),
-        load_judges(step.input("judges")),
+        load_judges(step.input("judges"), step.lease.accelerator),
         step.out,
         step.workdir,
         step.progress,
@@ -59,9 +63,32 @@ def attribute_editor(step: Step) -> Outcome:
     return Outcome({"pairs": result.pairs, **losses, "headline": f"{config.kimg:g} kimg on {result.pairs:,} pairs"})
 
 
-def _pairs_sheet(step: Step) -> Picture:
-    pairs = load_pairs(step.out)
-    rows = slice(0, SHEET_PAIRS)
-    masks = mask_image(pairs.masks[rows] / 255.0)
-    columns = [("original", pairs.originals[rows]), ("joint mask", masks), ("target", pairs.targets[rows])]
-    return sheet(columns, title=step.partition.replace("_", " "))
+def _settings(step: Step) -> PairsConfig:
+    section = step.params.edit_pairs
+    return PairsConfig(
+        attribute=step.partition,
+        regions=step.params.attributes[step.partition].regions or (),
+        seed=step.seed,
+        **section.model_dump(exclude={"fusion"}),
+    )
+
+
+def _second_set(step: Step) -> NDArray[np.uint8]:
+    """Some images of the second set: what the region's area is measured on."""
+    directory = step.input("attribute_images")
+    manifest = read_manifest(directory)
+    return read_images(directory, manifest.iloc[evenly_spread(len(manifest))])
+
+
+def _pair_facts(config: PairsConfig, result: PairsResult) -> dict[str, float | int | str]:
+    """What was kept and dropped, and how the schedule was chosen."""
+    facts: dict[str, float | int | str] = {
+        "pairs": result.kept,
+        "candidates": result.candidates,
+        "kept_share": result.kept / result.candidates,
+        "headline": f"{result.kept:,} of {result.candidates:,} candidates",
+        **result.dropped,
+    }
+    if config.decision is not None:
+        facts |= {f"fusion/{name}": value for name, value in config.decision.model_dump().items()}
+    return facts

@@ -30,7 +30,7 @@ def images(step: Step) -> Outcome:
     """Render or ingest the first image set."""
     params, split = step.params.images, _split(step)
     if params.source == "renderer":
-        config = RenderedConfig(**params.renderer.model_dump(), seed=step.params.seed)
+        config = RenderedConfig(**params.renderer.model_dump(), seed=step.params.seed, category=step.params.category)
         summary = render_images(config, step.out, split, step.params.compute.processes, step.counted("images"))
     else:
         ingest = _ingest(step, params.ingest)
@@ -45,7 +45,7 @@ def aligned_images(step: Step) -> Outcome:
     config = _alignment(step)
     processes = step.params.compute.processes
     summary = align_images(step.input("images"), step.out, config, processes, step.counted("images"))
-    return _outcome(step, summary, "aligned_images", size_px=config.size_px, template=_template_of(step.out))
+    return _outcome(step, summary, "aligned_images", size_px=config.size_px, template=_template_of(step, step.out))
 
 
 @lineage_asset("attribute_images", ATTRIBUTES, checks=(EXPECTATIONS,))
@@ -58,7 +58,7 @@ def attribute_images(step: Step) -> Outcome:
     aligned = step.input("aligned_images")
     summary = select_images(aligned, step.out, config, folder, processes, step.counted("images"))
     size_px = step.params.aligned_images.size_px
-    template = _template_of(aligned)
+    template = _template_of(step, aligned)
     return _outcome(step, summary, "attribute_images", attribute=step.partition, size_px=size_px, template=template)
 
 
@@ -74,14 +74,14 @@ def _ingest(step: Step, ingest: Ingest) -> IngestConfig:
 
 
 def _alignment(step: Step) -> AlignmentConfig:
-    known = step.params.aligned_images.model_dump(exclude={"template"})
-    return AlignmentConfig(**known, template=Template(**step.params.aligned_images.template.model_dump()))
+    category, section = step.params.category, step.params.aligned_images
+    template = Template.of(category, section.template)
+    return AlignmentConfig(**section.model_dump(exclude={"template"}), template=template, category=category)
 
 
-def _template_of(aligned: Path) -> Template:
+def _template_of(step: Step, aligned: Path) -> Template:
     """The template in force, also when a reference image gave it."""
-    known = cast(dict[str, Any], read_dataset(aligned)["template"])
-    return Template(tuple(known["left_eye"]), tuple(known["right_eye"]))
+    return Template.of(step.params.category, cast(dict[str, list[float]], read_dataset(aligned)["template"]))
 
 
 def _outcome(step: Step, summary: ImageSetSummary, kind: Kind, **facts: Any) -> Outcome:

@@ -27,7 +27,7 @@ LINEAGE = "lineage"
 @lineage_asset("judge_images", ATTRIBUTES)
 def judge_images(step: Step) -> Outcome:
     """Write down the subjects and scenes that the judges learn from, or learnt from when they are shipped."""
-    config = JudgeImagesConfig(**step.params.judge_images.model_dump())
+    config = JudgeImagesConfig(**step.params.judge_images.model_dump(), category=step.params.category)
     if step.params.judges.source == "shipped":
         config = JudgeImagesConfig(**read_judges_manifest(shipped_judges_dir()).config["judge_images"])
     summary = write_judge_images(config, step.out)

@@ -30,7 +30,7 @@ def attribute_release(step: Step) -> Outcome:
 
 
 def _alignment(step: Step) -> dict[str, Any]:
-    """Where the editor expects the eyes: the template in force, also when a reference image gave it."""
+    """Where the editor expects the reference points: the template in force, also when a reference image gave it."""
     dataset = read_dataset(step.input("aligned_images"))
     return {"size_px": dataset["size_px"], **cast(dict[str, Any], dataset["template"])}
 

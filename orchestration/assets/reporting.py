@@ -6,7 +6,12 @@ from collections.abc import Mapping
 
 import torch
 
+from data.categories import regions_of
 from evaluation.attribute_report import AttributeReportConfig, evaluate_attribute_editor
+from evaluation.baselines import Networks
+from evaluation.edit_measures import Subject
+from evaluation.fusion_report import FusionReportConfig, evaluate_fusion
+from evaluation.fusion_report_files import write_fusion_report
 from evaluation.held_out import held_out_set
 from evaluation.intervals import Bootstrap
 from evaluation.original_report import (
@@ -23,6 +28,8 @@ from orchestration.partitions import ATTRIBUTES
 from orchestration.step import Outcome, Step
 from training.editor.apply import edit, load_editor
 from training.judges import load_judges
+from training.pair_store import open_pairs
+from training.pairs import read_config, training_judges
 from training.shipped import shipped_original
 from training.weights_io import load_generator
 
@@ -31,6 +38,11 @@ HEADLINE = {
     "editor/attribute_success": "success",
     "editor/psnr_outside": "PSNR outside",
     "editor/identity_cosine": "identity",
+}
+FUSION_HEADLINE = {
+    "pairs/attribute_success": "pairs: success",
+    "pairs/psnr_outside": "PSNR outside",
+    "pairs/identity_cosine": "identity",
 }
 
 
@@ -58,7 +70,7 @@ def attribute_report(step: Step) -> Outcome:
     device = torch.device(step.lease.accelerator)
     editor = load_editor(step.input("attribute_editor"), device)
     panel = evaluation_panel(load_judges(step.input("judges"), device))
-    held_out = held_out_set(step.input("aligned_images"), step.partition, section.count)
+    held_out = held_out_set(step.input("aligned_images"), step.partition, section.count, panel.category)
     config = AttributeReportConfig(
         threshold=section.threshold,
         bootstrap=Bootstrap(replicates=section.bootstrap, seed=step.seed),
@@ -69,6 +81,30 @@ def attribute_report(step: Step) -> Outcome:
     write_report(report, step.out)
     numbers = report.headline()
     return Outcome({**numbers, "headline": _headline(numbers, HEADLINE)}, {"sheet": report.sheet})
+
+
+@lineage_asset("fusion_report", ATTRIBUTES)
+def fusion_report(step: Step) -> Outcome:
+    """The stored pairs' measures, and mask fusion's trade-off beside that of other ways to edit."""
+    device, section = torch.device(step.lease.accelerator), step.params.fusion_report
+    judges, made = load_judges(step.input("judges"), device), read_config(step.input("edit_pairs"))
+    original, feature = (
+        load_generator(step.input(name)).to(device) for name in ("original_network", "feature_network")
+    )
+    training = training_judges(judges, made, original.config.size_px, device, step.ws.root)
+    networks = Networks(original, feature, training.mask, made.fusion, step.seed, made.truncation_psi)
+    regions = made.regions or regions_of(step.partition, judges.category)
+    subject = Subject(step.partition, regions, evaluation_panel(judges), section.threshold)
+    config = FusionReportConfig(
+        **section.model_dump(exclude={"count", "bootstrap", "threshold"}),
+        pairs=section.count,
+        bootstrap=Bootstrap(replicates=section.bootstrap, seed=step.seed),
+    )
+    report = evaluate_fusion(networks, open_pairs(step.input("edit_pairs")), training.probability, subject, config)
+    write_fusion_report(report, step.out)
+    numbers = report.headline()
+    pictures = {"pareto": report.picture, "sheet": report.sheet}
+    return Outcome({**numbers, "headline": _headline(numbers, FUSION_HEADLINE)}, pictures)
 
 
 def _headline(numbers: Mapping[str, float], wanted: Mapping[str, str]) -> str:

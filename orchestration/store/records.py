@@ -16,7 +16,8 @@ class _Frozen(BaseModel):
 class Wanted(_Frozen):
     """All that a payload is a function of. Equal to the last entry's, nothing needs to run.
 
-    `seed` is None for an asset that draws nothing; `inputs` maps an input's id to its data version.
+    `seed` is None for an asset that draws nothing; `inputs` maps an input's id to its data version,
+    and the name of a user's own file to its sha256.
     """
 
     asset: str

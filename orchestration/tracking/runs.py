@@ -28,6 +28,8 @@ TAG_PARENT = "mlflow.parentRunId"
 MAX_PARAM_CHARS = 500
 MAX_PARAMS_PER_BATCH = 100
 MAX_DIGEST_CHARS = 36
+# MLflow refuses the plus of a combined attribute in a param's key (and nowhere else).
+PLUS_IN_KEYS = ":"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class TrackedRun:
         from mlflow.entities import Param
 
         logged = self.client.get_run(self.run_id).data.params
-        flat = [(k, str(v)[:MAX_PARAM_CHARS]) for k, v in _flatten(params) if k not in logged]
+        keyed = [(k.replace("+", PLUS_IN_KEYS), v) for k, v in _flatten(params)]
+        flat = [(k, str(v)[:MAX_PARAM_CHARS]) for k, v in keyed if k not in logged]
         for start in range(0, len(flat), MAX_PARAMS_PER_BATCH):
             batch = [Param(k, v) for k, v in flat[start : start + MAX_PARAMS_PER_BATCH]]
             self.client.log_batch(self.run_id, params=batch)

@@ -59,7 +59,7 @@ def test_place_that_is_no_workspace_is_told(
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("edit_pairs.dilate", 1, ("unknown key `edit_pairs.dilate`", "`dilate_px`")),
+        ("edit_pairs.mask.dilate", 1, ("unknown key `edit_pairs.mask.dilate`", "`dilate_px`")),
         ("attributes.beard.feature_network.kimgs", 1, ("attributes.beard.feature_network.kimgs", "`kimg`")),
         ("feature_network.batch_size", 0, ("`feature_network.batch_size` is 0", "greater than")),
         ("attributes", {}, ("attributes is empty", "beard: {}")),

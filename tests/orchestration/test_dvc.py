@@ -197,3 +197,18 @@ def test_every_edge_of_the_graph_stands_in_dvc_yaml(ws: Workspace) -> None:
     for asset_id, stage in dvc_yaml.stages(ws.params()).items():
         assert stage["deps"] == [dep.path.as_posix() for dep in inputs_of(asset_id)]
         assert "--code-version" in stage["cmd"]
+
+
+def test_combined_attribute_is_a_stage_a_folder_and_comes_back_from_the_cache(tmp_path: Path) -> None:
+    ws = Workspace.new(tmp_path / "ws", "smoke")
+    document = yaml.safe_load(ws.params_file.read_text())
+    document["attributes"] = {"beard+smile": {}}
+    ws.params_file.write_text(yaml.safe_dump(document, sort_keys=False))
+    assert dvc_yaml.write(ws.root, ws.params())
+    asset_id = AssetId("attribute_images", "beard+smile")
+    for one in (AssetId("images"), AssetId("aligned_images"), asset_id):
+        make(ws, one)
+    shutil.rmtree(ws.root / asset_id.path)
+    assert dvc.checkout(ws.root, asset_id.stage)
+    assert (ws.root / "artifacts" / "attribute_images" / "beard+smile" / "a.json").read_text() == str(asset_id)
+    assert AssetId.parse(str(asset_id)) == asset_id

@@ -46,7 +46,8 @@ def test_every_params_key_of_the_graph_exists(tmp_path: Path) -> None:
 
 
 def test_selection_follows_edges_both_ways_in_graph_order() -> None:
-    assert select("edit_pairs+") == ("edit_pairs", "attribute_editor", "attribute_report", "attribute_release")
+    after_pairs = ("attribute_editor", "attribute_report", "fusion_report", "attribute_release")
+    assert select("edit_pairs+") == ("edit_pairs", *after_pairs)
     assert select("+original_network") == ("images", "aligned_images", "original_network")
     assert select("judges, images") == ("judges", "images") == select("images,judges,images")
     assert set(select("+edit_pairs+")) == {"edit_pairs", *upstream("edit_pairs"), *downstream("edit_pairs")}
@@ -65,6 +66,7 @@ def test_partitions_meet_only_their_own_inputs() -> None:
         AssetId("original_network"),
         AssetId("feature_network", "beard"),
         AssetId("judges"),
+        AssetId("attribute_images", "beard"),
     )
     ids = expand(["beard", "glasses"], ["attribute_editor", "judges"])
     assert list(map(str, ids)) == ["judges", "attribute_editor[beard]", "attribute_editor[glasses]"]

@@ -60,7 +60,7 @@ def test_field_without_description_unit_or_bound(name: str, field: FieldInfo) ->
         (("images", "renderer", "size"), "size_px"),
         (("attributes", "beard", "feature_netwrk"), "feature_network"),
         (("attributes", "beard", "feature_network", "kimgg"), "kimg"),
-        (("attributes", "beard", "edit_pairs", "fusion", "layr"), "layer"),
+        (("attributes", "beard", "edit_pairs", "fusion", "mask_layer"), "mask_layers"),
     ],
 )
 def test_unknown_key_names_itself_and_its_nearest(path: tuple[str, ...], nearest: str) -> None:
@@ -80,8 +80,9 @@ def test_unknown_key_names_itself_and_its_nearest(path: tuple[str, ...], nearest
         ("original_network", "kimg", -1, "greater than or equal to 0.001"),
         ("original_network", "kimg", "many", "valid number"),
         ("original_network", "start", "nothing", "'shipped' or 'scratch'"),
-        ("edit_pairs", "fusion", {"a": 1.5}, "less than or equal to 1"),
-        ("edit_pairs", "fusion", {"layer": "32-2"}, "match pattern"),
+        ("edit_pairs", "fusion", {"smaller": [{"a": 1.5}]}, "less than or equal to 1"),
+        ("edit_pairs", "fusion", {"smaller": [{"layer": "32-2"}]}, "match pattern"),
+        ("edit_pairs", "fusion", {"larger": [{"layer": "32/2"}, {"layer": "16/2"}]}, "rise strictly"),
         ("aligned_images", "template", {"left_eye": [37, 46]}, "between 0 and 1"),
         ("compute", "devices", 0, "greater than or equal to 1"),
     ],
@@ -126,6 +127,22 @@ def test_missing_section_is_an_error(section: str) -> None:
         ({"aligned_images": {"size_px": 96}}, "power of two"),
         ({"aligned_images": {"template": {"left_eye": [0.7, 0.4]}}}, "left_eye lies right"),
         ({"attributes": {}}, "attributes is empty"),
+        ({"category": "vehicel"}, "no category 'vehicel'"),
+        ({"category": "vehicle", "aligned_images": {}}, "the shipped judges know no vehicle"),
+        ({"category": "vehicle"}, "names 'left_eye', but a vehicle is aligned by its body"),
+        (
+            {"category": "vehicle", "aligned_images": {}, "judges": {"source": "trained"}},
+            "the shipped weights draw no vehicle",
+        ),
+        (
+            {
+                "category": "vehicle",
+                "aligned_images": {"detector": "dlib"},
+                "judges": {"source": "trained"},
+                "original_network": {"start": "scratch"},
+            },
+            "dlib, which finds no vehicle",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, Any], expected: str) -> None:
@@ -171,7 +188,7 @@ def test_digest_is_blind_to_spelling_and_order() -> None:
 
 def test_digest_sees_its_own_sections_and_no_other() -> None:
     changed = raw()
-    changed["edit_pairs"]["fusion"]["a"] = 0.2
+    changed["edit_pairs"]["fusion"]["smaller"][0]["a"] = 0.2
     before, after = parse_params(raw()), parse_params(changed)
     assert section_digest(before, ["edit_pairs"]) != section_digest(after, ["edit_pairs"])
     assert section_digest(before, ["original_network"]) == section_digest(after, ["original_network"])
@@ -179,13 +196,13 @@ def test_digest_sees_its_own_sections_and_no_other() -> None:
 
 def test_override_changes_one_attribute_alone() -> None:
     changed = raw()
-    changed["attributes"]["short_hair"] = {"edit_pairs": {"fusion": {"layer": "16/2"}}}
+    changed["attributes"]["short_hair"] = {"edit_pairs": {"fusion": {"smaller": [{"layer": "16/2"}]}}}
     before, after = parse_params(raw()), parse_params(changed)
     for attribute in before.attributes:
         same = section_digest(before, ["edit_pairs"], attribute) == section_digest(after, ["edit_pairs"], attribute)
         assert same == (attribute != "short_hair")
     merged = after.for_attribute("short_hair").edit_pairs
-    assert merged.fusion.layer == "16/2"
+    assert [spec.layer for spec in merged.fusion.smaller] == ["16/2"]
     assert merged.fusion.joint == before.edit_pairs.fusion.joint
     assert merged.count == before.edit_pairs.count
 
@@ -207,7 +224,8 @@ def test_key_that_leads_nowhere_is_a_fault_of_the_graph() -> None:
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda f: f.name)
 def test_presets_are_valid_and_say_what_they_cost(preset: Path) -> None:
     params = parse_params(yaml.safe_load(preset.read_text()), preset.name)
-    assert {"slicked_back_hair", "short_hair", "beard"} <= set(params.attributes)
+    wanted = {"face": {"slicked_back_hair", "short_hair", "beard"}, "vehicle": {"roof_box"}}
+    assert wanted[params.category] <= set(params.attributes)
     header = [line for line in preset.read_text().splitlines() if line.startswith("#")]
     for told in ("command", "hardware", "takes", "reaches"):
         assert any(line.startswith(f"#   {told} ") for line in header), f"the header does not say: {told}"
@@ -223,22 +241,26 @@ def test_rooms_accept_what_the_settings_may_say(preset: Path) -> None:
     """Each room has its own configuration; a field that one renames must not go unnoticed."""
     from data.ingest import IngestConfig
     from data.rendered import RenderedConfig
+    from training.complexity import FusionPresets
     from training.editor.config import EditorTrainingConfig
     from training.gan_config import GanTrainingConfig
     from training.judges.config import JudgeImagesConfig, JudgeTrainingConfig
     from training.pairs import PairsConfig
+    from training.snapshot_choice import SnapshotChoiceConfig
     from training.stylegan2 import GeneratorConfig
 
     params = parse_params(yaml.safe_load(preset.read_text()))
     original = params.original_network.model_dump(exclude={"start", "network"})
     GanTrainingConfig(**original, generator=GeneratorConfig(**params.original_network.network.model_dump()))
-    feature = params.for_attribute("beard").feature_network
-    GanTrainingConfig(**feature.model_dump())
-    PairsConfig(attribute="beard", **params.edit_pairs.model_dump())
+    feature = params.for_attribute(next(iter(params.attributes))).feature_network
+    GanTrainingConfig(**feature.model_dump(exclude={"snapshots"}))
+    SnapshotChoiceConfig(**feature.snapshots.model_dump())
+    FusionPresets(**params.edit_pairs.fusion.model_dump())
+    PairsConfig(attribute="beard", **params.edit_pairs.model_dump(exclude={"fusion"}))
     EditorTrainingConfig(attribute="beard", **params.attribute_editor.model_dump())
-    JudgeImagesConfig(**params.judge_images.model_dump())
+    JudgeImagesConfig(**params.judge_images.model_dump(), category=params.category)
     JudgeTrainingConfig(**params.judges.model_dump(exclude={"source"}))
-    RenderedConfig(**params.images.renderer.model_dump())
+    RenderedConfig(**params.images.renderer.model_dump(), category=params.category)
     IngestConfig(source="photos", **params.images.ingest.model_dump(exclude={"path"}))
 
 
@@ -250,3 +272,27 @@ def test_policy_is_read_and_wrong_ones_are_named(tmp_path: Path) -> None:
     wrong.write_text("attribute_editor: {report: r, first_alias: a, requires: [{metric: m}]}")
     with pytest.raises(UserError, match="neither at_least nor at_most"):
         load_policy(wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("slicked_back_hair+beard", "beard+slicked_back_hair"),
+        ("beard+beard", "'beard'"),
+        ("beerd+smile", "'beard'"),
+        ("curly_hair+short_hair", "different types"),
+        ("beard++smile", "should match pattern"),
+    ],
+)
+def test_combined_attribute_that_cannot_be_names_what_to_write(name: str, expected: str) -> None:
+    spoiled = raw()
+    spoiled["attributes"] = {name: {}}
+    error = complaint(spoiled)
+    assert "attributes" in error.message and expected in error.message + error.hint
+
+
+def test_combined_attribute_is_a_partition_with_its_own_overrides() -> None:
+    document = raw()
+    document["attributes"] = {"beard+slicked_back_hair": {"feature_network": {"snapshots": {"codes": 64}}}}
+    own = parse_params(document).for_attribute("beard+slicked_back_hair").feature_network
+    assert own.snapshots.codes == 64 and own.snapshots.pose_scale_deg == 20

@@ -147,3 +147,16 @@ def test_candidate_moves_to_the_next_release(tracker: Tracker, run: TrackedRun, 
     found = resolve(tracker, name, CANDIDATE)
     assert found is not None and (found.version, found.run_id) == ("2", other.run_id)
     assert resolve(tracker, name, "champion") is None
+
+
+def test_combined_attribute_passes_through_params_runs_and_registry(tracker: Tracker, tmp_path: Path) -> None:
+    name, made_by = "beard+slicked_back_hair", str(uuid.uuid4())
+    run = tracker.asset_run(made_by, tracker.parent_run(made_by, "test"), "attribute_release", name)
+    for _ in range(2):  # a retry logs the same keys again
+        run.params({"attributes": {name: {"minimum": 4}}})
+    assert run.client.get_run(run.run_id).data.params == {"attributes.beard:slicked_back_hair.minimum": "4"}
+    assert tags_of(run)[TAG_PARTITION] == name
+    (tmp_path / "a.txt").write_text("a")
+    register(tracker, run, f"attribute_editor-{name}", [tmp_path / "a.txt"], {})
+    found = resolve(tracker, f"attribute_editor-{name}", CANDIDATE)
+    assert found is not None and found.run_id == run.run_id

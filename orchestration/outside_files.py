@@ -1,0 +1,43 @@
+"""Files of the user's own that params.yaml names: an asset that reads one is made again when its bytes change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestration.graph import AssetId, node
+from orchestration.params import Params
+from training.mask_config import MaskConfig, file_digest, mask_file
+
+FILE, MODULE = "file:", "module:"
+"""What an input's name begins with when it is no asset: the path, or the module, as params.yaml has it."""
+
+_READS_MASK = frozenset({"edit_pairs", "edit_pairs.mask"})
+
+
+def outside_files(root: Path, params: Params, asset_id: AssetId) -> Mapping[str, str]:
+    """Name → sha256 of each file of the user's that `asset_id` reads: the source of its masks.
+
+    A module counts by its own source, not by what it imports. Raises UserError when a file is missing.
+    """
+    if not _READS_MASK.intersection(node(asset_id.asset).params):
+        return {}
+    own = params.for_attribute(asset_id.partition) if asset_id.partition else params
+    config = MaskConfig(**own.edit_pairs.mask.model_dump())
+    file = mask_file(config, root)
+    if file is None:
+        return {}
+    return {_name(config): file_digest(file)}
+
+
+def place(name: str) -> str:
+    """Where an input of this name stands: the user's file, or an asset's payload relative to the workspace."""
+    if name.startswith((FILE, MODULE)):
+        return name.partition(":")[2]
+    return AssetId.parse(name).path.as_posix()
+
+
+def _name(config: MaskConfig) -> str:
+    if config.source == "onnx":
+        return f"{FILE}{config.onnx.path}"
+    return f"{MODULE}{str(config.entry_point).partition(':')[0]}"
