@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,62 +15,25 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.attribute_names import parts_of
+from orchestration.attribute_figures import GROUP as ATTRIBUTE_GROUP
+from orchestration.attribute_figures import HELD_OUT_IMAGES, attribute_figures
+from orchestration.figure_sources import BUILD_FIRST, Source, Wish, read_source, wished
 from orchestration.graph import AssetId
 from orchestration.params import Params
 from orchestration.plan import plan_selection
 from orchestration.results import Bar, Figure, Record, record_all
-from orchestration.run_record import commit_text, read_run_records
+from orchestration.run_record import read_run_records
 from orchestration.store import ledger
 from orchestration.workspace import VARIABLE, Workspace
 
 GROUP, COMMAND = "spine", "make demo && make figures"
 SHIPPED = Path(__file__).parents[1] / "training" / "shipped"
-HELD_OUT_IMAGES, UNSEEN_SUBJECTS = 500, 500
-BUILD_FIRST = "run `editloom run` first"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A metric of a report's row, the name that people read, and its bar."""
-
-    row: str
-    metric: str
-    unit: str
-    name: str
-    bar: Bar | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A published JSON document (None: not there), and the commit and date of its publication."""
-
-    id: AssetId
-    document: Mapping[str, Any] | None
-    commit: str = ""
-    date: str = ""
-
-    def figure(self, name: str, value: float | None, unit: str, **more: Any) -> Figure:
-        """A figure that this document holds, or that is missing along with it."""
-        if self.document is None:
-            more["note"] = f"there is no {self.id}: {BUILD_FIRST}"
-        return Figure(name, value, unit, **more, commit=self.commit, date=self.date)
+UNSEEN_SUBJECTS = 500
 
 
 EDITOR_WISHES = (
     Wish("editor", "attribute_success", "share", "attribute success", Bar(at_least=0.9)),
-    Wish("did_nothing", "attribute_success", "share", "attribute success, input as it is"),
-    Wish("true_counterfactual", "attribute_success", "share", "attribute success, true counterfactual"),
     Wish("editor", "psnr_outside", "dB", "PSNR outside the mask", Bar(at_least=28)),
-    Wish("editor", "identity_cosine", "cosine", "identity cosine, edit"),
-    Wish("true_counterfactual", "identity_cosine", "cosine", "identity cosine, true counterfactual"),
-    Wish("another_face", "identity_cosine", "cosine", "identity cosine, other subjects"),
-    Wish("editor", "psnr_counterfactual", "dB", "PSNR against the counterfactual, edit"),
-    Wish("did_nothing", "psnr_counterfactual", "dB", "PSNR against the counterfactual, input as it is"),
-    Wish("editor", "pose_change", "degrees", "pose change, edit"),
-    Wish("true_counterfactual", "pose_change", "degrees", "pose change, true counterfactual (floor)"),
-    Wish("editor", "frechet_distance", "distance", "Fréchet distance, edit"),
-    Wish("did_nothing", "frechet_distance", "distance", "Fréchet distance, input as it is"),
-    Wish("true_counterfactual", "frechet_distance", "distance", "Fréchet distance, true counterfactual"),
 )
 ORIGINAL_WISHES = (
     Wish("start", "frechet_distance", "distance", "Fréchet distance, start weights"),
@@ -84,11 +45,15 @@ ORIGINAL_WISHES = (
 
 def write_figures(ws: Workspace, docs: Path) -> list[Record]:
     """Write every figure of the demo in `ws` into `docs`/results.json; what was not measured says why."""
-    return record_all(docs, measured(ws), group=GROUP, command=COMMAND, complete=True)
+    made = {GROUP: measured(ws), ATTRIBUTE_GROUP: attribute_figures(ws)}
+    written = [
+        record_all(docs, figures, group=group, command=COMMAND, complete=True) for group, figures in made.items()
+    ]
+    return [record for records in written for record in records]
 
 
 def measured(ws: Workspace) -> list[Figure]:
-    """Every figure that the demo in `ws` has, those that are missing too; a second `editloom run` is timed."""
+    """Every figure of the graph as a whole, those that are missing too; a second `editloom run` is timed."""
     params = ws.params()
     return [
         *(figure for attribute in params.attributes for figure in _editor(ws, attribute)),
@@ -114,45 +79,22 @@ def show(records: Sequence[Record], console: Console) -> None:
 
 
 def _editor(ws: Workspace, attribute: str) -> Iterable[Figure]:
-    source = _read(ws, AssetId("attribute_report", attribute), "metrics.json")
-    return (_wished(source, f"editor {attribute}: ", wish, HELD_OUT_IMAGES) for wish in EDITOR_WISHES)
+    source = read_source(ws, AssetId("attribute_report", attribute), "metrics.json")
+    return (wished(source, f"editor {attribute}: ", wish, HELD_OUT_IMAGES) for wish in EDITOR_WISHES)
 
 
 def _original(ws: Workspace) -> Iterator[Figure]:
-    source = _read(ws, AssetId("original_report"), "metrics.json")
+    source = read_source(ws, AssetId("original_report"), "metrics.json")
     for wish in ORIGINAL_WISHES:
-        yield _wished(source, "original network: ", wish)
-    trained = _read(ws, AssetId("original_network"), "facts.json", evidence=True)
+        yield wished(source, "original network: ", wish)
+    trained = read_source(ws, AssetId("original_network"), "facts.json", evidence=True)
     kimg = (trained.document or {}).get("kimg")
     yield trained.figure("original network: thousands of images trained on", kimg, "kimg", bar=Bar(at_least=2))
 
 
-def _wished(source: Source, prefix: str, wish: Wish, images: int = 0) -> Figure:
-    """One metric of a report. A bar that speaks of `images` images is not laid on fewer."""
-    name = prefix + wish.name
-    if source.document is None:
-        return source.figure(name, None, wish.unit, bar=wish.bar)
-    found = _metric(source.document, wish)
-    if found is None:
-        return source.figure(name, None, wish.unit, bar=wish.bar, note="the report has no such row")
-    judge = f"judge {found['judge']} {found['judge_digest'][:8]}".strip()
-    notes = [f"{found['n']} images", judge, found["note"]]
-    bar = wish.bar if found["n"] >= images else None
-    if wish.bar and not bar:
-        notes.append(f"the bar, {wish.bar.text}, asks for {images}")
-    interval = found["interval"] and (found["interval"]["low"], found["interval"]["high"])
-    note = "; ".join(note for note in notes if note)
-    return source.figure(name, found["value"], wish.unit, interval=interval, bar=bar, note=note)
-
-
-def _metric(report: Mapping[str, Any], wish: Wish) -> Mapping[str, Any] | None:
-    metrics = (metric for row in report["rows"] if row["key"] == wish.row for metric in row["metrics"])
-    return next((metric for metric in metrics if metric["name"] == wish.metric), None)
-
-
 def _judges(ws: Workspace, attributes: Sequence[str]) -> Iterator[Figure]:
     """How good the judges are, on faces of subjects that no judge was trained on."""
-    source = _read(ws, AssetId("judges"), "judges.json")
+    source = read_source(ws, AssetId("judges"), "judges.json")
     accuracies = {"mean of all attributes": "accuracy_mean", "worst of all attributes": "accuracy_min"}
     accuracies |= {part: f"accuracy_{part}" for attribute in attributes for part in parts_of(attribute)}
     for what, score in accuracies.items():
@@ -240,14 +182,3 @@ def _second_run(ws: Workspace) -> Figure:
     if done.returncode or not runs or not runs[-1].reused_everything:
         return Figure(name, None, "s", bar=bar, note=f"the run ended with status {done.returncode}, or made something")
     return Figure(name, seconds, "s", bar=bar, note=f"{sum(runs[-1].states.values())} assets")
-
-
-def _read(ws: Workspace, asset_id: AssetId, file: str, *, evidence: bool = False) -> Source:
-    """A JSON document of an asset's payload (or evidence), with what the ledger says of its making."""
-    path = ws.root / (asset_id.evidence_path if evidence else asset_id.path) / file
-    entry = ledger.last_entry(ws.root, asset_id.asset, asset_id.partition)
-    if entry is None or not path.exists():
-        return Source(asset_id, None)
-    made = entry.materialization
-    document = json.loads(path.read_text("utf-8"))
-    return Source(asset_id, document, commit_text(made.git_commit, made.git_clean), entry.at[:10])

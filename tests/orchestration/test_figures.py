@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from evaluation.metric import Interval, Judge, Metric, not_measured
+from orchestration.attribute_figures import attribute_figures
 from orchestration.figures import COMMAND, measured, show, write_figures
 from orchestration.graph import AssetId
 from orchestration.progress import StepStatus
@@ -46,7 +47,14 @@ def report(success: float | None, n: int = 500) -> dict[str, Any]:
 
 
 def named(ws: Workspace) -> dict[str, Figure]:
-    figures = measured(ws)
+    return _by_name(measured(ws))
+
+
+def of_attributes(ws: Workspace) -> dict[str, Figure]:
+    return _by_name(attribute_figures(ws))
+
+
+def _by_name(figures: list[Figure]) -> dict[str, Figure]:
     assert len({figure.name for figure in figures}) == len(figures)
     return {figure.name: figure for figure in figures}
 
@@ -89,7 +97,38 @@ def test_metric_without_value_says_why(workspace: Workspace) -> None:
     figures = named(workspace)
     assert figures["editor beard: attribute success"].value is None
     assert "the judge was away" in figures["editor beard: attribute success"].note
-    assert "no such row" in figures["editor beard: identity cosine, other subjects"].note
+    assert "no such row" in of_attributes(workspace)["editor beard: identity cosine, other subjects"].note
+
+
+def edit_report(edit: float, truth: float, n: int = 500) -> dict[str, Any]:
+    """An attribute report that holds identity cosines alone."""
+
+    def row(key: str, value: float) -> dict[str, Any]:
+        metric = Metric("identity_cosine", value, n, None, "cosine", "identity_eval", "0123456789", "", True)
+        return {"key": key, "metrics": [metric.record()]}
+
+    return {"rows": [row("editor", edit), row("true_counterfactual", truth)]}
+
+
+def test_identity_is_held_against_the_true_counterfactual(workspace: Workspace) -> None:
+    """0.90 of 0.94 is 0.957: an edit can keep no more of a face than the truth does."""
+    publish_json(workspace, BEARD, "metrics.json", edit_report(0.90, 0.94))
+    figure = of_attributes(workspace)["editor beard: identity cosine, edit over true counterfactual"]
+    assert figure.value is not None and figure.bar is not None
+    assert figure.value == pytest.approx(0.957, abs=1e-3) and figure.bar.met(figure.value)
+    assert not figure.bar.met(0.94)
+
+
+def test_levels_that_mask_fusion_does_not_win_are_told(workspace: Workspace) -> None:
+    row = {"baseline": "pixel_paste", "cost": "change_outside", "verdict": "loses", "success": 0.5}
+    document = {
+        "comparisons": [row, {**row, "success": 0.9}, {**row, "cost": "seam", "verdict": "wins"}],
+        "not_won": {"layer_swap": [], "pixel_paste": [0.5, 0.9], "latent_direction": []},
+    }
+    publish_json(workspace, AssetId("fusion_report", "beard"), "pareto.json", document)
+    name = "mask fusion beard: levels of success at which pixel pasting by the mask changes no more outside"
+    figure = of_attributes(workspace)[name]
+    assert figure.value == 2 and "not won at 50%, 90%" in figure.note and "seam: wins" in figure.note
 
 
 @pytest.mark.parametrize(("subjects", "judged"), [(500, True), (8, False)])
@@ -166,11 +205,16 @@ def test_built_workspace_yields_its_figures(baseline: Workspace, tmp_path: Path,
     """The whole way, on reports and records that the product wrote itself."""
     done = editloom(baseline, "figures", "--directory", str(tmp_path / "docs"))
     assert done.returncode == 0, done.stderr
-    figures = {r.name: r for r in read_records(tmp_path / "docs")}
+    of_group = {(r.group, r.name): r for r in read_records(tmp_path / "docs")}
+    figures = {name: r for (group, name), r in of_group.items() if group == "spine"}
     assert figures["demo: registered editors"].value == 3 and figures["demo: registered editors"].met
     assert 0 < (figures["demo: whole graph from nothing"].value or 0) < 30
     assert 0 < (figures["demo: second run, all reused"].value or 0) < 60
     for name in ("attribute success", "PSNR outside the mask", "identity cosine, other subjects", "pose change, edit"):
-        assert figures[f"editor beard: {name}"].value is not None, name
+        assert of_group[("attribute", f"editor beard: {name}")].value is not None, name
+    assert of_group[("attribute", "editor beard: identity cosine, edit over true counterfactual")].value is not None
+    assert of_group[("attribute", "pairs beard: PSNR outside both images' regions")].value is not None
+    assert of_group[("attribute", "feature network beard: chosen snapshot")].value is not None
+    assert "schedule" in of_group[("attribute", "pairs beard: editing complexity")].note
     assert figures["original network: thousands of images trained on"].value == pytest.approx(0.1, abs=0.02)
     assert "editor beard: attribute success" in (tmp_path / "docs" / "results.md").read_text()
