@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,19 +40,32 @@ def pair_setup(ws: Workspace, attribute: str, device: torch.device | str = "cpu"
     Raises UserError for an undeclared attribute and for an asset that has not been made.
     """
     params = declared(ws, attribute)
-    original, feature = (
-        load_generator(made(ws, name, attribute)).to(device) for name in ("original_network", "feature_network")
-    )
-    judge_set = load_judges(made(ws, "judges", attribute), device)
+    return setup_from(lambda name: made(ws, name, attribute), params, attribute, ws.root, device)
+
+
+def setup_from(
+    payload: Callable[[str], Path],
+    params: Params,
+    attribute: str,
+    root: Path,
+    device: torch.device | str,
+    seed: int = 0,
+) -> PairSetup:
+    """What pairs are made with.
+
+    `payload` gives an input's directory, `root` is the workspace, `params` are the attribute's.
+    """
+    original, feature = (load_generator(payload(name)).to(device) for name in ("original_network", "feature_network"))
+    judge_set = load_judges(payload("judges"), device)
     settings = PairsConfig(
         attribute=attribute,
         regions=params.attributes[attribute].regions or (),
+        seed=seed,
         **params.edit_pairs.model_dump(exclude={"fusion"}),
     )
-    judges = training_judges(judge_set, settings, original.config.size_px, device, ws.root)
+    judges = training_judges(judge_set, settings, original.config.size_px, device, root)
     presets = FusionPresets(**params.edit_pairs.fusion.model_dump())
-    second_set = _some_images(made(ws, "attribute_images", attribute))
-    config = with_schedule(settings, presets, judges, second_set, device)
+    config = with_schedule(settings, presets, judges, _some_images(payload("attribute_images")), device)
     return PairSetup(original, feature, judges, judge_set, config)
 
 
@@ -77,5 +91,6 @@ def made(ws: Workspace, asset: str, attribute: str) -> Path:
 
 
 def _some_images(directory: Path) -> NDArray[np.uint8]:
+    """Some images of the second set: what the region's area is measured on."""
     manifest = read_manifest(directory)
     return read_images(directory, manifest.iloc[evenly_spread(len(manifest))])

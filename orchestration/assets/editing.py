@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
-from data.manifest import read_manifest
-from data.shards import read_images
 from evaluation.fusion_sheet import Fusing, fusion_figure
 from orchestration.execution import lineage_asset
+from orchestration.pair_setup import setup_from
 from orchestration.partitions import ATTRIBUTES
 from orchestration.step import Outcome, Step
-from training.complexity import FusionPresets, evenly_spread
 from training.editor.config import EditorTrainingConfig
 from training.editor.train import train_editor
 from training.judges import load_judges
 from training.pair_store import open_pairs
-from training.pairs import PairsConfig, PairsResult, make_pairs, training_judges, with_schedule
-from training.weights_io import load_generator
+from training.pairs import PairsConfig, PairsResult, make_pairs
 
 SHEET_PAIRS = 8
 
@@ -25,16 +19,10 @@ SHEET_PAIRS = 8
 @lineage_asset("edit_pairs", ATTRIBUTES)
 def edit_pairs(step: Step) -> Outcome:
     """Fuse the feature network's attribute into the original network's faces."""
-    device, settings = step.lease.accelerator, _settings(step)
-    original, feature = (
-        load_generator(step.input(name)).to(device) for name in ("original_network", "feature_network")
-    )
-    judge_set = load_judges(step.input("judges"), device)
-    judges = training_judges(judge_set, settings, original.config.size_px, device, step.ws.root)
-    presets = FusionPresets(**step.params.edit_pairs.fusion.model_dump())
-    config = with_schedule(settings, presets, judges, _second_set(step), device)
-    result = make_pairs(original, feature, judges, config, step.out, step.workdir, step.progress, step.should_stop)
-    fusing = Fusing(original, feature, judges.mask, config.fusion, config.truncation_psi)
+    setup = setup_from(step.input, step.params, step.partition, step.ws.root, step.lease.accelerator, step.seed)
+    networks, config = (setup.original, setup.feature), setup.config
+    result = make_pairs(*networks, setup.judges, config, step.out, step.workdir, step.progress, step.should_stop)
+    fusing = Fusing(*networks, setup.judges.mask, config.fusion, config.truncation_psi)
     shown = open_pairs(step.out).indices[:SHEET_PAIRS]
     figure = fusion_figure(fusing, config.seed, shown, step.partition.replace("_", " "))
     return Outcome(_pair_facts(config, result), {"pairs": figure})
@@ -61,23 +49,6 @@ def attribute_editor(step: Step) -> Outcome:
     )
     losses = {f"final/{name}": value for name, value in result.losses.items()}
     return Outcome({"pairs": result.pairs, **losses, "headline": f"{config.kimg:g} kimg on {result.pairs:,} pairs"})
-
-
-def _settings(step: Step) -> PairsConfig:
-    section = step.params.edit_pairs
-    return PairsConfig(
-        attribute=step.partition,
-        regions=step.params.attributes[step.partition].regions or (),
-        seed=step.seed,
-        **section.model_dump(exclude={"fusion"}),
-    )
-
-
-def _second_set(step: Step) -> NDArray[np.uint8]:
-    """Some images of the second set: what the region's area is measured on."""
-    directory = step.input("attribute_images")
-    manifest = read_manifest(directory)
-    return read_images(directory, manifest.iloc[evenly_spread(len(manifest))])
 
 
 def _pair_facts(config: PairsConfig, result: PairsResult) -> dict[str, float | int | str]:
