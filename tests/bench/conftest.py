@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.params import Params, load_params
-from orchestration.results import Figure, Record, record
+from orchestration.results import Figure, Record, record, record_all
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GROUP, COMMAND = "spine", "make bench"
@@ -26,6 +26,19 @@ def measured() -> Measured:
         made = record(docs, figure, group=GROUP, command=command)
         assert made.met is not False, f"{made.name}: {made.value:.4g} {made.unit}, the bar is {made.bar}"
         return made
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def all_measured() -> Callable[..., None]:
+    """Write several figures of the attribute editing down, then fail when any misses its bar."""
+    docs = Path(os.environ.get("BENCH_DOCS", REPOSITORY / "docs"))
+
+    def write(*figures: Figure) -> None:
+        made = record_all(docs, figures, group="attribute", command=COMMAND)
+        missed = [f"{r.name}: {r.value:.4g} {r.unit}, the bar is {r.bar}" for r in made if r.met is False]
+        assert not missed, "\n".join(missed)
 
     return write
 

@@ -211,9 +211,7 @@ class GroupedTraining:
         self.d.load_state_dict(weights.discriminator)
         lazy = config.r1_interval / (config.r1_interval + 1)
         self.optimizer_g = torch.optim.Adam(self.g.parameters(), config.lr, betas=(0.0, BETA2), fused=True)
-        self.optimizer_d = torch.optim.Adam(
-            self.d.parameters(), config.lr * lazy, betas=(0.0, BETA2**lazy), fused=True
-        )
+        self.optimizer_d = torch.optim.Adam(self.d.parameters(), config.lr * lazy, betas=(0.0, BETA2**lazy), fused=True)
         self.dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.losses: dict[str, Tensor] = {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +13,12 @@ import torch
 from data.errors import UserError
 from orchestration.params import Params
 from orchestration.results import Figure, Record
-from training.fusion import FusionConfig
-from training.gan_config import GanTrainingConfig
+from tests.bench.demo_networks import gan_config, two_generators
+from training.fusion_schedule import FusionConfig, LayerSpec
 from training.gan_training import train_gan
 from training.judges import JudgeSet, load_judges
 from training.judges.shipped import shipped_judges_dir
 from training.pairs import PairsConfig, make_pairs
-from training.stylegan2 import DiscriminatorConfig, Generator, GeneratorConfig
 
 # Whole intervals of the lazy penalty, so that its share of the time is the true one; the first interval warms up.
 WARM_UP, TIMED = 16, 64
@@ -32,15 +30,9 @@ PAIRS = 512
 def test_images_a_second_of_the_original_network(
     measured: Callable[..., Record], demo_params: Params, tmp_path: Path, threads: int
 ) -> None:
-    section, size_px = demo_params.original_network, demo_params.aligned_images.size_px
-    shapes = section.network.model_dump()
-    known = {k: v for k, v in section.model_dump().items() if k in GanTrainingConfig.model_fields}
-    changes = {"kimg": (WARM_UP + TIMED) * section.batch_size / 1000, "snapshot_kimg": 1000.0, "threads": threads}
-    config = GanTrainingConfig(
-        **{**known, **changes},
-        generator=GeneratorConfig(size_px=size_px, **shapes),
-        discriminator=DiscriminatorConfig(size_px=size_px, channels=shapes["channels"]),
-    )
+    batch = demo_params.original_network.batch_size
+    changes = {"kimg": (WARM_UP + TIMED) * batch / 1000, "snapshot_kimg": 1000.0, "threads": threads}
+    config, size_px = gan_config(demo_params, **changes), demo_params.aligned_images.size_px
     images = np.random.default_rng(0).integers(0, 256, (256, size_px, size_px, 3), dtype=np.uint8)
     ends: list[float] = []
 
@@ -64,14 +56,18 @@ def test_pairs_a_second(measured: Callable[..., Record], demo_params: Params, tm
         measured(Figure(name, None, "pairs/s", note="the shipped judges are not installed"))
         pytest.skip("the shipped judges are not installed")
     section = demo_params.edit_pairs
-    shape = demo_params.original_network.network.model_dump()
-    original = Generator(GeneratorConfig(size_px=demo_params.aligned_images.size_px, **shape)).requires_grad_(False)
-    everything = {"min_probability": 0.0, "max_probability": 1.0, "max_change_outside": 1.0, "min_mask_area": 0.0}
-    known = {**section.model_dump(exclude={"fusion"}), **everything, "count": PAIRS}
-    config = PairsConfig(attribute="beard", fusion=FusionConfig(**section.fusion.model_dump()), **known)
+    shape = gan_config(demo_params).generator
+    assert shape is not None
+    original, feature = two_generators(shape)
+    everything = {"min_probability": 0.0, "max_probability": 1.0, "max_change_outside": 1.0}
+    everything |= {"min_mask_area": 0.0, "min_identity": -1.0, "count": PAIRS}
+    layers = tuple(LayerSpec(**spec.model_dump()) for spec in section.fusion.smaller)
+    fusion = FusionConfig(**section.fusion.model_dump(include={"input", "joint", "mask_layers"}), layers=layers)
+    known = section.model_dump(exclude={"fusion"}) | everything
+    config = PairsConfig(attribute="beard", fusion=fusion, **known)
     torch.set_num_threads(1)
     started = time.perf_counter()
-    result = make_pairs(original, copy.deepcopy(original), judges, config, tmp_path / "out", tmp_path / "work")
+    result = make_pairs(original, feature, judges, config, tmp_path / "out", tmp_path / "work")
     seconds = time.perf_counter() - started
     measured(Figure(name, result.candidates / seconds, "pairs/s", note=f"{result.candidates} candidates"))
 

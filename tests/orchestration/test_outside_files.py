@@ -45,7 +45,8 @@ def test_editing_the_users_module_runs_the_pairs_again(made: Workspace) -> None:
     assert runs(made) == {}
     (made.root / "my_masks.py").write_text("def mask(images):\n    return images[:, :1] * 0 + 1\n")
     attributes = made.params().attributes
-    assert runs(made) == {f"edit_pairs[{name}]": ("module:my_masks changed",) for name in attributes}
+    masked = [f"{asset}[{name}]" for asset in ("edit_pairs", "fusion_report") for name in attributes]
+    assert runs(made) == {name: ("module:my_masks changed",) for name in masked}
 
 
 def test_onnx_file_counts_by_its_bytes(made: Workspace, change_params: ChangeParams) -> None:

@@ -148,7 +148,7 @@ def test_new_attribute_runs_only_its_own_chain(tmp_path: Path) -> None:
     ws.params_file.write_text(text.replace("\nattributes:\n", "\nattributes:\n  open_mouth: {}\n"))
     found = actions(ws, [*ids, *(i for i in expand(["open_mouth"]) if i.partition)])
     assert all(action == ("run" if "[open_mouth]" in name else "reuse") for name, action in found.items())
-    assert sum(action == "run" for action in found.values()) == 6
+    assert sum(action == "run" for action in found.values()) == 7
 
 
 def test_selection_without_its_inputs_says_what_to_select(tmp_path: Path) -> None:
