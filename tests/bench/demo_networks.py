@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from orchestration.params import Params
 from training.gan_batches import GanBatch, GanBatches
 from training.gan_config import GanTrainingConfig
 from training.stylegan2 import DiscriminatorConfig, Generator, GeneratorConfig
 from training.weights_io import GanWeights, initial_weights
+
+if TYPE_CHECKING:
+    from orchestration.params import Params
 
 IMAGES = 64
 
