@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from data.attribute_names import parts_of
@@ -58,33 +59,34 @@ def _editor(ws: Workspace, attribute: str) -> Iterator[Figure]:
     yield wished(source, prefix, Wish("editor", "attribute_success", "share", SUCCESS_NAME, bar), HELD_OUT_IMAGES)
     for part in parts if len(parts) > 1 else ():
         yield wished(source, prefix, Wish("editor", f"attribute_success_{part}", "share", f"{SUCCESS_NAME}, {part}"))
-    yield from (wished(source, prefix, wish, HELD_OUT_IMAGES) for wish in EDITOR_WISHES)
-    yield _identity_kept(source, prefix)
+    # Of several attributes at once only the success is asked for; the rest is reported.
+    wishes = EDITOR_WISHES if len(parts) == 1 else [replace(wish, bar=None) for wish in EDITOR_WISHES]
+    yield from (wished(source, prefix, wish, HELD_OUT_IMAGES) for wish in wishes)
+    yield _identity_kept(source, prefix, IDENTITY_KEPT if len(parts) == 1 else None)
 
 
-def _identity_kept(source: Source, prefix: str) -> Figure:
+def _identity_kept(source: Source, prefix: str, bar: Bar | None) -> Figure:
     """The edit's identity cosine as a share of the true counterfactual's, which is what an edit costs at best."""
     name = prefix + "identity cosine, edit over true counterfactual"
-    rows = (
-        [find_metric(source.document, Wish(row, "identity_cosine", "cosine", "")) for row in _EDIT_AND_TRUTH]
-        if (source.document)
-        else []
-    )
-    edit, truth = rows if len(rows) == 2 else (None, None)
-    if edit is None or truth is None or edit["value"] is None or truth["value"] is None:
-        return source.figure(name, None, "ratio", bar=IDENTITY_KEPT, note="the report has no such rows")
-    bar = IDENTITY_KEPT if edit["n"] >= HELD_OUT_IMAGES else None
+    edit, truth = (_identity(source, row) for row in ("editor", "true_counterfactual"))
+    if not (edit and truth):
+        return source.figure(name, None, "ratio", bar=bar, note="the report has no such rows")
+    bar = bar if edit["n"] >= HELD_OUT_IMAGES else None
     judge = f"judge {edit['judge']} {edit['judge_digest'][:8]}"
     return source.figure(name, edit["value"] / truth["value"], "ratio", bar=bar, note=f"{edit['n']} images; {judge}")
 
 
-_EDIT_AND_TRUTH = ("editor", "true_counterfactual")
+def _identity(source: Source, row: str) -> Mapping[str, Any] | None:
+    """A row's identity cosine, where it was measured."""
+    found = find_metric(source.document, Wish(row, "identity_cosine", "cosine", "")) if source.document else None
+    return found if found and found["value"] is not None else None
 
 
 def _pairs(ws: Workspace, attribute: str) -> Iterator[Figure]:
     identifier = AssetId("fusion_report", attribute)
     report = read_source(ws, identifier, "metrics.json")
-    yield from (wished(report, f"pairs {attribute}: ", wish) for wish in PAIR_WISHES)
+    wishes = PAIR_WISHES if len(parts_of(attribute)) == 1 else [replace(wish, bar=None) for wish in PAIR_WISHES]
+    yield from (wished(report, f"pairs {attribute}: ", wish) for wish in wishes)
     pareto = read_source(ws, identifier, "pareto.json")
     for baseline, title in BASELINES.items():
         yield _comparison(pareto, attribute, baseline, title)
