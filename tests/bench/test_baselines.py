@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from orchestration.params import load_params
+from tests.bench.arithmetic import flops_of
 from tests.bench.demo_networks import gan_batches, gan_config, gan_weights, two_generators
 from tests.bench.grouped_stylegan2 import GroupedTraining
 from tests.bench.plain_training import PlainTraining
@@ -78,3 +80,13 @@ def test_three_passes_give_the_products_pairs(layer: str, ends: bool) -> None:
     assert torch.allclose(fused.target, target, rtol=0, atol=1e-5)
     assert torch.allclose(fused.mask, resize_mask(mask, 32), rtol=0, atol=1e-6)
     assert (fused.target - fused.original).abs().mean() > 0.01
+
+
+def test_operations_are_counted_as_by_hand() -> None:
+    """Two for each multiply-add: a 3×3 convolution with its two gradients, then a grouped one."""
+    images = torch.zeros(2, 3, 8, 8, requires_grad=True)
+    kernel = torch.zeros(5, 3, 3, 3, requires_grad=True)
+    once = 2 * (2 * 8 * 8) * 5 * (3 * 9)
+    assert flops_of(lambda: F.conv2d(images, kernel, padding=1).sum().backward()) == 3 * once
+    grouped = torch.zeros(6, 1, 4, 4)
+    assert flops_of(lambda: F.conv2d(torch.zeros(2, 6, 8, 8), grouped, groups=6)) == 2 * (2 * 5 * 5) * 6 * 16
