@@ -25,6 +25,7 @@ class Purpose(IntEnum):
     STYLE_MIXING = 8
     CHOICE_LATENTS = 9
     CHOICE_NOISE = 10
+    JUDGED_VIEW = 11
 
 
 def draw(seed: int, purpose: Purpose, row: int = 0, column: int = 0) -> np.random.Generator:

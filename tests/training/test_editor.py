@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from data.errors import UserError
 from training.editor.apply import Editor, blending_mask, edit
-from training.editor.augment import AugmentConfig, PairBatch, augment
+from training.editor.augment import AugmentConfig, PairBatch, augment, view
 from training.editor.losses import (
     alpha_supervision,
     attribute_absence,
@@ -160,6 +160,15 @@ def test_augmentation_is_a_function_of_its_generator() -> None:
     first, again, other = (augment(pair, AugmentConfig(), np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert torch.equal(first.target, again.target)
     assert not torch.equal(first.target, other.target)
+
+
+def test_judged_view_follows_its_generator_and_lets_gradients_through() -> None:
+    """A view that cut the gradient would leave the judge's loss without effect."""
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0)).mul(0.5).requires_grad_(True)
+    first, again, other = (view(images, AugmentConfig(), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other) and not torch.equal(first, images)
+    first.sum().backward()  # type: ignore[no-untyped-call]
+    assert images.grad is not None and bool((images.grad.abs().sum(dim=(1, 2, 3)) > 0).all())
 
 
 def test_augmentation_switched_off_changes_nothing() -> None:

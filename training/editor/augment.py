@@ -1,4 +1,4 @@
-"""Changes made alike to both images of a pair, so that the editor meets what photographs bring."""
+"""Random changes: alike to both images of a pair, as photographs bring them, and of what a judge in a loss sees."""
 
 from __future__ import annotations
 
@@ -44,6 +44,17 @@ def augment(batch: PairBatch, config: AugmentConfig, rng: np.random.Generator) -
     return PairBatch(images[:, :3], images[:, 3:], moved[:, 6:])
 
 
+def view(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+    """Images N×3×H×W with one random change each: what a judge in a loss is shown.
+
+    A frozen judge that always sees the very pixels is pleased with changes that no other judge sees; what it must find
+    again after a shift, a turn, noise and other colours has to be there (expectation over transformation, arXiv
+    1707.07397).
+    """
+    changed = _recolour(_move(images, config, rng), config, rng)
+    return _add_noise(_resharpen(changed, config, rng), config, rng).clamp(-1, 1)
+
+
 def _uniform(rng: np.random.Generator, like: Tensor, bound: float, *shape: int) -> Tensor:
     return torch.from_numpy(rng.uniform(-bound, bound, shape).astype(np.float32)).to(like.device)
 
@@ -67,7 +78,7 @@ def _recolour(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -
     contrast = 1 + _uniform(rng, images, config.contrast, count, 1, 1, 1)
     gains = contrast * (1 + _uniform(rng, images, config.colour, count, 3, 1, 1))
     brightness = _uniform(rng, images, config.brightness, count, 1, 1, 1)
-    return images * torch.cat([gains, gains], dim=1) + brightness
+    return images * gains.repeat(1, images.shape[1] // 3, 1, 1) + brightness
 
 
 def _resharpen(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
@@ -79,8 +90,7 @@ def _resharpen(images: Tensor, config: AugmentConfig, rng: np.random.Generator) 
 
 
 def _add_noise(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
-    count, _, height, width = images.shape
+    count, channels, height, width = images.shape
     strength = torch.from_numpy((config.noise * rng.random((count, 1, 1, 1))).astype(np.float32)).to(images.device)
     noise = torch.from_numpy(rng.standard_normal((count, 3, height, width), dtype=np.float32)).to(images.device)
-    noise = strength * noise
-    return images + torch.cat([noise, noise], dim=1)
+    return images + (strength * noise).repeat(1, channels // 3, 1, 1)

@@ -9,7 +9,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from training.editor.augment import PairBatch, augment
+from training.editor.augment import PairBatch, augment, view
 from training.editor.batches import EditorBatch
 from training.editor.config import EditorTrainingConfig
 from training.editor.judging import AskJudge, TrainingJudges
@@ -116,7 +116,7 @@ class EditorModule(lightning.LightningModule):
         loss = self._reconstruction(pair, output)
         if adversarial:
             loss = loss + self.config.adversarial_weight * self._deception(pair, output)
-        loss = loss + self._judgement(pair, output)
+        loss = loss + self._judgement(pair, output, iteration)
         self._update(self.optimizer, self.scaler, self.editor, loss)
         return output
 
@@ -138,11 +138,13 @@ class EditorModule(lightning.LightningModule):
         self._note(deception=loss)
         return loss
 
-    def _judgement(self, pair: PairBatch, output: EditorOutput) -> Tensor:
+    def _judgement(self, pair: PairBatch, output: EditorOutput, iteration: int) -> Tensor:
         """What the training judges hold against the edit, weighted; 0 where none is asked."""
         loss = output.images.new_zeros(())
         if self.judges.probability is not None:
-            absence = attribute_absence(self._ask(self.judges.probability, output.images))
+            rng = draw(self.config.seed, Purpose.JUDGED_VIEW, iteration)
+            seen = view(output.images, self.config.augment, rng)
+            absence = attribute_absence(self._ask(self.judges.probability, seen))
             self._note(attribute=absence)
             loss = loss + self.config.attribute_weight * absence
         if self.judges.identity is not None:
