@@ -218,3 +218,5 @@ def test_built_workspace_yields_its_figures(baseline: Workspace, tmp_path: Path,
     assert "schedule" in of_group[("attribute", "pairs beard: editing complexity")].note
     assert figures["original network: thousands of images trained on"].value == pytest.approx(0.1, abs=0.02)
     assert "editor beard: attribute success" in (tmp_path / "docs" / "results.md").read_text()
+    pictures = {path.name for path in (tmp_path / "docs").glob("*.png")}
+    assert pictures == {"edits.png", "fusion.png", "methods.png", "pareto.png"}
