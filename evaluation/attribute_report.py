@@ -201,7 +201,8 @@ def _per_image(bench: _Bench, outputs: Images, after: Seen, error: OutsideError,
 def _sheet(held_out: HeldOut, edits: Images, rows: int) -> Picture:
     truth = None if held_out.counterfactuals is None else held_out.counterfactuals[:rows]
     title = held_out.attribute.replace("_", " ")
-    return edit_sheet(held_out.inputs[:rows], edits[:rows], truth, title, "held-out faces, never trained on")
+    about = f"held-out {held_out.category}s, never trained on"
+    return edit_sheet(held_out.inputs[:rows], edits[:rows], truth, title, about)
 
 
 def worst_images(report: AttributeReport, column: str, count: int, *, largest: bool = True) -> Sequence[int]:

@@ -18,8 +18,8 @@ PAPER = 250
 def write_gallery(ws: Workspace, docs: Path) -> list[Path]:
     """Write the documentation's pictures into `docs` and return those that there was something for.
 
-    edits.png: the strips of every attribute report, one above the other. The others are the last attribute's: fusion.png
-    shows how its pairs come about, methods.png and pareto.png mask fusion beside other ways to edit.
+    edits.png: the strips of every attribute report, one above the other. The others are the last attribute's:
+    fusion.png shows how its pairs come about, methods.png and pareto.png mask fusion beside other ways to edit.
     """
     docs.mkdir(parents=True, exist_ok=True)
     attribute = list(ws.params().attributes)[-1]
