@@ -12,13 +12,13 @@ from orchestration.graph import AssetId
 from orchestration.workspace import Workspace
 
 GALLERY, STRIP = "edits.png", "strip.png"
-PAPER = 250
+PAPER, COLUMNS = 250, 2
 
 
 def write_gallery(ws: Workspace, docs: Path) -> list[Path]:
     """Write the documentation's pictures into `docs` and return those that there was something for.
 
-    edits.png: the strips of every attribute report, one above the other. The others are the last attribute's:
+    edits.png: the strips of every attribute report, two beside each other. The others are the last attribute's:
     fusion.png shows how its pairs come about, methods.png and pareto.png mask fusion beside other ways to edit.
     """
     docs.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,10 @@ def _strips(ws: Workspace, docs: Path) -> list[Path]:
     strips = [decode_png((folder / STRIP).read_bytes()) for folder in folders if (folder / STRIP).exists()]
     if not strips:
         return []
-    width = max(strip.shape[1] for strip in strips)
-    padded = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=PAPER) for s in strips]
-    (docs / GALLERY).write_bytes(encode_png(np.concatenate(padded)))
+    height, width = (max(strip.shape[axis] for strip in strips) for axis in (0, 1))
+    cells = [np.full((height, width, 3), PAPER, np.uint8) for _ in range(-(-len(strips) // COLUMNS) * COLUMNS)]
+    for cell, strip in zip(cells, strips, strict=False):
+        cell[: strip.shape[0], : strip.shape[1]] = strip
+    rows = [np.concatenate(cells[first : first + COLUMNS], axis=1) for first in range(0, len(cells), COLUMNS)]
+    (docs / GALLERY).write_bytes(encode_png(np.concatenate(rows)))
     return [docs / GALLERY]
