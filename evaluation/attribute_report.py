@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from data.attribute_names import parts_of
 from data.categories import regions_of
-from evaluation.attribute import probability_metric, success_metric
-from evaluation.counterfactual import absolute_error, counterfactual_metrics
-from evaluation.frechet import PROTOCOL as FRECHET
-from evaluation.frechet import frechet_metric
 from evaluation.held_out import HeldOut, Masks, dilate
-from evaluation.identity import cosines, identity_metric, other_subject_indices
-from evaluation.intervals import Bootstrap
-from evaluation.locality import OutsideError, locality_metrics, masked_error
-from evaluation.metric import RENDERER, Judge, Metric, not_measured
+from evaluation.metrics.attribute import probability_metric, success_metric
+from evaluation.metrics.counterfactual import absolute_error, counterfactual_metrics
+from evaluation.metrics.frechet import PROTOCOL as FRECHET
+from evaluation.metrics.frechet import frechet_metric
+from evaluation.metrics.identity import cosines, identity_metric, other_subject_indices
+from evaluation.metrics.intervals import Bootstrap
+from evaluation.metrics.locality import OutsideError, locality_metrics, masked_error
+from evaluation.metrics.metric import RENDERER, Judge, Metric, not_measured
+from evaluation.metrics.pose import pose_error_deg, pose_metrics
 from evaluation.panel import Panel, Seen, feature_vectors, judge_of, look, region_masks
 from evaluation.pixels import ImageFunction, Images, apply_in_batches
-from evaluation.pose import pose_error_deg, pose_metrics
 from evaluation.sheet import Picture, edit_sheet
 
 EDITOR, NOTHING, TRUTH, STRANGER = "editor", "did_nothing", "true_counterfactual", "another_face"

@@ -12,7 +12,7 @@ import numpy as np
 from data.alignment import Template, align, similarity
 from data.render import draw_scene, draw_subject, render
 from data.render.seeds import SHIPPED_WEIGHTS
-from evaluation.frechet import frechet_metric
+from evaluation.metrics.frechet import frechet_metric
 from evaluation.original_report import generator_sampler
 from evaluation.panel import feature_vectors, judge_of
 from evaluation.pixels import Images

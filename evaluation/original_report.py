@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from data.manifest import read_manifest
 from data.png import encode_png
 from data.shards import read_images
-from evaluation.frechet import frechet_metric
 from evaluation.held_out import held_out_rows
-from evaluation.metric import Judge, Metric
+from evaluation.metrics.frechet import frechet_metric
+from evaluation.metrics.metric import Judge, Metric
 from evaluation.panel import SeesFeatures, feature_vectors, judge_of
 from evaluation.pixels import CPU, Images, batches, to_images
 from evaluation.report_files import METRICS, PAGE, SHEET, MetricTable, Page, records, render_page, write_json

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.attribute_names import parts_of
-from evaluation.metric import Judge
+from evaluation.metrics.metric import Judge
 from evaluation.pixels import CPU, Images, batches, to_tensor
 from training.judges.loading import JudgeSet
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from data.png import encode_png
 from evaluation.attribute_report import AttributeReport
-from evaluation.metric import Judge, Metric
+from evaluation.metrics.metric import Judge, Metric
 from evaluation.sheet import Picture
 
 METRICS, PER_IMAGE, PAGE, SHEET, STRIP = "metrics.json", "per_image.parquet", "report.html", "sheet.png", "strip.png"

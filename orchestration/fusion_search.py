@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from data.counting import CountFn
-from evaluation.fusion_candidates import SearchRule, candidates
-from evaluation.fusion_search import SearchConfig, search
-from evaluation.fusion_search_page import COLUMNS, SearchRecord, params_snippet, table, write_search
+from evaluation.fusion.candidates import SearchRule, candidates
+from evaluation.fusion.search import SearchConfig, search
+from evaluation.fusion.search_page import COLUMNS, SearchRecord, params_snippet, table, write_search
 from orchestration.pair_setup import PairSetup, declared, pair_setup
 from orchestration.params import Params
 from orchestration.step import seed_of

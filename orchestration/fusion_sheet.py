@@ -65,7 +65,7 @@ def write_sheet(ws: Workspace, attribute: str, options: SheetOptions, console: C
 
 
 def _fusion_sheet(ws: Workspace, attribute: str, options: SheetOptions) -> Picture:
-    from evaluation.fusion_sheet import Fusing, fusion_figure, lacking_codes, strength_figure
+    from evaluation.fusion.sheet import Fusing, fusion_figure, lacking_codes, strength_figure
 
     setup = pair_setup(ws, attribute)
     config, judges = setup.config, setup.judges
@@ -83,7 +83,7 @@ def _fusion_sheet(ws: Workspace, attribute: str, options: SheetOptions) -> Pictu
 
 
 def _editor_sheet(ws: Workspace, attribute: str, options: SheetOptions) -> Picture:
-    from evaluation.fusion_sheet import editor_figure
+    from evaluation.fusion.sheet import editor_figure
     from evaluation.held_out import held_out_set
     from training.editor.apply import edit, load_editor
 

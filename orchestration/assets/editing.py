@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluation.fusion_sheet import Fusing, fusion_figure
+from evaluation.fusion.sheet import Fusing, fusion_figure
 from orchestration.execution import lineage_asset
 from orchestration.pair_setup import setup_from
 from orchestration.partitions import ATTRIBUTES

@@ -8,12 +8,12 @@ import torch
 
 from data.categories import regions_of
 from evaluation.attribute_report import AttributeReportConfig, evaluate_attribute_editor
-from evaluation.baselines import Networks
-from evaluation.edit_measures import Subject
-from evaluation.fusion_report import FusionReportConfig, evaluate_fusion
-from evaluation.fusion_report_files import write_fusion_report
+from evaluation.fusion.baselines import Networks
+from evaluation.fusion.edit_measures import Subject
+from evaluation.fusion.report import FusionReportConfig, evaluate_fusion
+from evaluation.fusion.report_files import write_fusion_report
 from evaluation.held_out import held_out_set
-from evaluation.intervals import Bootstrap
+from evaluation.metrics.intervals import Bootstrap
 from evaluation.original_report import (
     OriginalReportConfig,
     evaluate_original_network,

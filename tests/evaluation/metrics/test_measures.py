@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.attribute import success_metric
-from evaluation.counterfactual import absolute_error, counterfactual_metrics
-from evaluation.identity import cosine_distributions, cosines, other_subject_indices
-from evaluation.intervals import Bootstrap
-from evaluation.locality import locality_metrics, masked_error, psnr
-from evaluation.metric import RENDERER, Judge
-from evaluation.pose import pose_difference_deg, pose_error_deg
+from evaluation.metrics.attribute import success_metric
+from evaluation.metrics.counterfactual import absolute_error, counterfactual_metrics
+from evaluation.metrics.identity import cosine_distributions, cosines, other_subject_indices
+from evaluation.metrics.intervals import Bootstrap
+from evaluation.metrics.locality import locality_metrics, masked_error, psnr
+from evaluation.metrics.metric import RENDERER, Judge
+from evaluation.metrics.pose import pose_difference_deg, pose_error_deg
 
 JUDGE = Judge("judge", "00")
 BOOT = Bootstrap(replicates=50)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
-from evaluation.metric import Judge, Metric
+from evaluation.metrics.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
+from evaluation.metrics.metric import Judge, Metric
 
 Floats = NDArray[np.float64]
 PSNR_CAP_DB = 60.0

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
-from evaluation.locality import masked_error, psnr
-from evaluation.metric import Judge, Metric
+from evaluation.metrics.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
+from evaluation.metrics.locality import masked_error, psnr
+from evaluation.metrics.metric import Judge, Metric
 
 Images = NDArray[np.uint8]
 PSNR = Protocol("psnr_counterfactual", "dB", "PSNR of the squared error pooled over all pixels, cap 60 dB", True)

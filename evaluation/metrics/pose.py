@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.intervals import Bootstrap, Protocol, mean_metric
-from evaluation.metric import Judge, Metric
+from evaluation.metrics.intervals import Bootstrap, Protocol, mean_metric
+from evaluation.metrics.metric import Judge, Metric
 
 Floats = NDArray[np.float64]
 AXES = ("yaw", "pitch", "roll")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from data.png import encode_png
-from evaluation.baselines import MOVED, TITLES
-from evaluation.fusion_report import PAIRS, FusionReport, lacks_direction
-from evaluation.pareto import Comparison, curve_record, not_won
+from evaluation.fusion.baselines import MOVED, TITLES
+from evaluation.fusion.pareto import Comparison, curve_record, not_won
+from evaluation.fusion.report import PAIRS, FusionReport, lacks_direction
 from evaluation.report_files import METRICS, PAGE, SHEET, MetricTable, Page, TextTable, records, render_page, write_json
 
 PARETO, PARETO_PICTURE = "pareto.json", "pareto.png"

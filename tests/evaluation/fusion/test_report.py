@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.errors import UserError
-from evaluation.baselines import FUSED, MOVED, PASTED, SWAPPED, Faces, Method, Networks, draw_faces, methods
-from evaluation.edit_measures import Subject, glance, measure_edit
-from evaluation.fusion_report import FusionReport, FusionReportConfig, evaluate_fusion, pair_rows
-from evaluation.fusion_report_files import summary, write_fusion_report
-from evaluation.intervals import Bootstrap
-from evaluation.metric import Metric
+from evaluation.fusion.baselines import FUSED, MOVED, PASTED, SWAPPED, Faces, Method, Networks, draw_faces, methods
+from evaluation.fusion.edit_measures import Subject, glance, measure_edit
+from evaluation.fusion.report import FusionReport, FusionReportConfig, evaluate_fusion, pair_rows
+from evaluation.fusion.report_files import summary, write_fusion_report
+from evaluation.fusion.tradeoff import faces_without
+from evaluation.metrics.intervals import Bootstrap
+from evaluation.metrics.metric import Metric
 from evaluation.panel import Panel
 from evaluation.pixels import to_images
-from evaluation.tradeoff import faces_without
 from training.fusion import fused_batch
 from training.fusion_schedule import FusionConfig, LayerSpec
 from training.latent_direction import FEWEST, latent_direction

@@ -7,8 +7,8 @@ import pytest
 from scipy.linalg import sqrtm
 
 from data.errors import UserError
-from evaluation.frechet import TooFewVectorsError, frechet_distance, frechet_metric, moments_of
-from evaluation.metric import Judge
+from evaluation.metrics.frechet import TooFewVectorsError, frechet_distance, frechet_metric, moments_of
+from evaluation.metrics.metric import Judge
 
 JUDGE = Judge("features", "00")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.intervals import Bootstrap, Protocol, cluster_ids, mean_metric
-from evaluation.metric import Judge, Metric
+from evaluation.metrics.intervals import Bootstrap, Protocol, cluster_ids, mean_metric
+from evaluation.metrics.metric import Judge, Metric
 
 Floats = NDArray[np.float64]
 COSINE = Protocol("identity_cosine", "cosine", "mean cosine of the output's identity vector with its input's", True)

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from evaluation.pareto import Curve
+from evaluation.fusion.pareto import Curve
 from evaluation.sheet import Picture
 
 SIZE_INCHES, DPI = (8.6, 5.4), 120

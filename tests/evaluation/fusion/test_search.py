@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data.errors import UserError
-from evaluation.fusion_candidates import ScheduleScore, SearchRule, candidates, larger_preset, ranked, score_db
-from evaluation.fusion_measures import seam_levels
-from evaluation.fusion_search import SearchConfig, search
-from evaluation.fusion_search_page import SearchRecord, params_snippet, write_search
+from evaluation.fusion.candidates import ScheduleScore, SearchRule, candidates, larger_preset, ranked, score_db
+from evaluation.fusion.seams import seam_levels
+from evaluation.fusion.search import SearchConfig, search
+from evaluation.fusion.search_page import SearchRecord, params_snippet, write_search
 from training.complexity import FusionPresets
 from training.fusion import fused_batch
 from training.fusion_schedule import FusionConfig, LayerSpec, layer_order

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evaluation.fusion_sheet import Codes, Fusing, editor_figure, fusion_figure, lacking_codes, strength_figure
+from evaluation.fusion.sheet import Codes, Fusing, editor_figure, fusion_figure, lacking_codes, strength_figure
 from evaluation.pixels import to_images
 from evaluation.sheet import STYLE, Picture, at_size
 from training.fusion_schedule import FusionConfig, LayerSpec

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluation.baselines import MOVED, TITLES, Networks, methods
-from evaluation.edit_measures import EditMeasures, Subject, edit_metrics, glance, joined, measure_edit
-from evaluation.intervals import Bootstrap
-from evaluation.metric import Metric
-from evaluation.pareto import Comparison, Curve, compare
-from evaluation.pareto_picture import pareto_picture
+from evaluation.fusion.baselines import MOVED, TITLES, Networks, methods
+from evaluation.fusion.edit_measures import EditMeasures, Subject, edit_metrics, glance, joined, measure_edit
+from evaluation.fusion.pareto import Comparison, Curve, compare
+from evaluation.fusion.pareto_picture import pareto_picture
+from evaluation.fusion.tradeoff import MeasuredMethod, faces_without, measure_methods, method_sheet
+from evaluation.metrics.intervals import Bootstrap
+from evaluation.metrics.metric import Metric
 from evaluation.pixels import Images, batches
 from evaluation.sheet import Picture
-from evaluation.tradeoff import MeasuredMethod, faces_without, measure_methods, method_sheet
 from training.latent_direction import LatentDirection, latent_direction
 
 PAIRS, NOTHING = "pairs", "did_nothing"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from evaluation.fusion_candidates import (
+from evaluation.fusion.candidates import (
     ScheduleScore,
     SearchRule,
     larger_preset,
@@ -17,7 +17,7 @@ from evaluation.fusion_candidates import (
     score_db,
     success_floor,
 )
-from evaluation.fusion_search import SearchConfig
+from evaluation.fusion.search import SearchConfig
 from training.fusion_schedule import FusionConfig, LayerSpec
 
 MARKDOWN, DOCUMENT = "fusion_search.md", "fusion_search.json"

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from data.counting import CountFn, uncounted
 from data.errors import UserError
-from evaluation.fusion_candidates import ScheduleScore
-from evaluation.fusion_measures import seam_levels
-from evaluation.locality import Floats
+from evaluation.fusion.candidates import ScheduleScore
+from evaluation.fusion.seams import seam_levels
+from evaluation.metrics.locality import Floats
 from training.fusion import Noise, Trace, check_same_mapping, fuse_traces, trace
 from training.fusion_schedule import FusionConfig, feature_stops, original_stops
 from training.joint_mask import MaskSource, remembered

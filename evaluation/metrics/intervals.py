@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from evaluation.metric import Interval, Judge, Metric
+from evaluation.metrics.metric import Interval, Judge, Metric
 
 Floats = NDArray[np.float64]
 Transform = Callable[[Floats], Floats]
@@ -65,10 +65,14 @@ def ratio_interval(
         return None
     above, below = np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)
     ratios = resampled_ratios(above, below, ids, bootstrap)
-    values = ratios if transform is None else transform(ratios)
+    return percentile_interval(ratios if transform is None else transform(ratios), bootstrap, METHOD)
+
+
+def percentile_interval(draws: Floats, bootstrap: Bootstrap, method: str) -> Interval:
+    """Return the interval between the tails of the replicates' values."""
     tail = (1.0 - bootstrap.level) / 2.0
-    low, high = np.quantile(values, [tail, 1.0 - tail])
-    return Interval(float(low), float(high), bootstrap.level, METHOD)
+    low, high = np.quantile(draws, [tail, 1.0 - tail])
+    return Interval(float(low), float(high), bootstrap.level, method)
 
 
 def mean_metric(

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.edit_measures import Ratio
-from evaluation.intervals import Bootstrap
+from evaluation.fusion.edit_measures import Ratio
+from evaluation.metrics.intervals import Bootstrap
 
 Floats = NDArray[np.float64]
 Verdict = Literal["wins", "loses", "open", "neither"]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from data.errors import UserError
-from evaluation.intervals import Protocol
-from evaluation.metric import Judge, Metric, not_measured
+from evaluation.metrics.intervals import Protocol
+from evaluation.metrics.metric import Judge, Metric, not_measured
 
 Floats = NDArray[np.float64]
 PROTOCOL = Protocol("frechet_distance", "distance", "features of judge, unbiased covariance, float64", False)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluation.fusion_candidates import schedule_name
+from evaluation.fusion.candidates import schedule_name
 from evaluation.pixels import Images, to_images, to_tensor
 from evaluation.sheet import STYLE, Picture, at_size, enlarge, mask_image, sheet
 from training.fusion import FusedBatch, feature_ws, fused_batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from evaluation.intervals import Bootstrap, ratio_interval
+from evaluation.metrics.intervals import Bootstrap, ratio_interval
 
 
 def _clustered(rng: np.random.Generator, clusters: int = 100, each: int = 4) -> tuple[np.ndarray, list[str]]:

@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from evaluation.attribute import probability_metric, success_metric
-from evaluation.counterfactual import absolute_error
 from evaluation.held_out import Masks, dilate
-from evaluation.identity import COSINE, cosines
-from evaluation.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
-from evaluation.locality import OutsideError, locality_metrics, masked_error
-from evaluation.metric import CLOSED_FORM, Judge, Metric
+from evaluation.metrics.attribute import probability_metric, success_metric
+from evaluation.metrics.counterfactual import absolute_error
+from evaluation.metrics.identity import COSINE, cosines
+from evaluation.metrics.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
+from evaluation.metrics.locality import OutsideError, locality_metrics, masked_error
+from evaluation.metrics.metric import CLOSED_FORM, Judge, Metric
+from evaluation.metrics.pose import CHANGE, pose_error_deg
 from evaluation.panel import Panel, judge_of
 from evaluation.pixels import Images, to_tensor
-from evaluation.pose import CHANGE, pose_error_deg
 
 Floats = NDArray[np.float64]
 DILATION_AT_PX = 64

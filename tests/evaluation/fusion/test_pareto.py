@@ -7,10 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from evaluation.edit_measures import Ratio
-from evaluation.intervals import Bootstrap
-from evaluation.pareto import COSTS, Comparison, Curve, at_success, compare, curve_record, not_won
-from evaluation.pareto_picture import pareto_picture
+from evaluation.fusion.edit_measures import Ratio
+from evaluation.fusion.pareto import COSTS, Comparison, Curve, at_success, compare, curve_record, not_won
+from evaluation.fusion.pareto_picture import pareto_picture
+from evaluation.metrics.intervals import Bootstrap
 
 FACES = 200
 BOOTSTRAP = Bootstrap(replicates=300, seed=1)

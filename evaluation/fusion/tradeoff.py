@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from evaluation.baselines import Faces, Method, Networks, draw_faces
-from evaluation.edit_measures import EditMeasures, Floats, Subject, glance, joined, measure_edit
-from evaluation.fusion_measures import seam_levels
-from evaluation.pareto import Curve, stack
+from evaluation.fusion.baselines import Faces, Method, Networks, draw_faces
+from evaluation.fusion.edit_measures import EditMeasures, Floats, Subject, glance, joined, measure_edit
+from evaluation.fusion.pareto import Curve, stack
+from evaluation.fusion.seams import seam_levels
 from evaluation.pixels import to_images, to_tensor
 from evaluation.sheet import Picture, sheet
 

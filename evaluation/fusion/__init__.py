@@ -1,0 +1,1 @@
+"""Mask fusion measured: pairs, trade-offs beside other ways to edit, and the search for a schedule."""

@@ -1,0 +1,1 @@
+"""Metrics: pure functions over arrays, each with its interval, judge and protocol."""
