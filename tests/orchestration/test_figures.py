@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from evaluation.metric import Interval, Judge, Metric, not_measured
+from evaluation.metrics.metric import Interval, Judge, Metric, not_measured
 from orchestration.attribute_figures import attribute_figures
 from orchestration.figures import COMMAND, measured, show, write_figures
 from orchestration.graph import AssetId
