@@ -49,10 +49,10 @@ class DlibDetector:
     """dlib's frontal detector and 5-point predictor; raises UserError when the extra `photos` is missing."""
 
     def __init__(self) -> None:
-        dlib = _dlib()
+        dlib = dlib_module()
         self._rectangle = dlib.rectangle
         self._detect = dlib.get_frontal_face_detector()
-        self._predict = dlib.shape_predictor(str(_model_file()))
+        self._predict = dlib.shape_predictor(str(face_model_file(MODEL)))
 
     def detect(self, image: Pixels) -> list[Face]:
         """The faces of a uint8 H×W×3 image, the largest first. A small photo without one is searched enlarged."""
@@ -94,7 +94,8 @@ def _smaller(image: Pixels, shrink: float) -> Pixels:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _dlib() -> Any:
+def dlib_module() -> Any:
+    """dlib itself; raises UserError when the extra `photos` is missing."""
     try:
         import dlib
     except ImportError as error:
@@ -102,12 +103,15 @@ def _dlib() -> Any:
     return dlib
 
 
-def _model_file() -> Path:
-    """The predictor's file. The package that holds it is found, not imported: its import needs pkg_resources."""
+def face_model_file(name: str) -> Path:
+    """A file of face_recognition_models. The package is found, not imported: its import needs pkg_resources.
+
+    Raises UserError when the extra `photos` is missing.
+    """
     spec = importlib.util.find_spec("face_recognition_models")
     for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(folder) / MODEL).is_file():
-            return Path(folder) / MODEL
+        if (Path(folder) / name).is_file():
+            return Path(folder) / name
     raise _missing("face_recognition_models")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,8 @@ from data.categories import FACE, category, regions_of, with_attributes
 from data.errors import UserError
 from data.manifest import read_manifest
 from data.shards import read_images
+from evaluation.edit_report import Slices
+from evaluation.slices import label_slices, scene_slices
 
 Images = NDArray[np.uint8]
 Masks = NDArray[np.bool_]
@@ -35,7 +39,8 @@ class Reference:
 class HeldOut:
     """Images to edit: N×H×W×3 inputs, what they should become, and where nothing should change (N×H×W).
 
-    Photographs have neither `counterfactuals` nor `outside`: the parser judge then finds the region.
+    Photographs have neither `counterfactuals` nor `outside`: the parser judge then finds the region. `slices` are those
+    that scenes or labels tell.
     """
 
     attribute: str
@@ -47,6 +52,7 @@ class HeldOut:
     sha256s: tuple[str, ...]
     reference: Reference
     category: str = FACE.name
+    slices: Slices = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -69,11 +75,14 @@ def held_out_set(aligned_dir: Path, attribute: str, limit: int = 500, of: str = 
             "Ingest more subjects: a report needs test-split images without the attribute.",
         )
     inputs = read_images(aligned_dir, rows)
-    counterfactuals, outside = _truth(rows, inputs, attribute, of) if _rendered(rows) else (None, None)
+    scenes = _scenes(rows, of)
+    counterfactuals, outside = _truth(rows, scenes, inputs, attribute, of) if scenes else (None, None)
+    labels = [tuple(names) for names in rows["attributes"]]
+    slices = scene_slices(scenes, attribute, of) if scenes else label_slices(labels, attribute, of)
     return HeldOut(
         attribute, inputs, counterfactuals, outside, tuple(rows["subject"]),
         tuple(rows["source"]), tuple(rows["sha256"]),
-        Reference(read_images(aligned_dir, with_it), tuple(with_it["subject"])), of,
+        Reference(read_images(aligned_dir, with_it), tuple(with_it["subject"])), of, slices,
     )  # fmt: skip
 
 
@@ -93,16 +102,19 @@ def dilate(masks: Masks, radius_px: int) -> Masks:
     return np.stack([cv2.dilate(mask.astype(np.uint8), kernel) > 0 for mask in masks])
 
 
-def _rendered(rows: pd.DataFrame) -> bool:
-    return bool(rows["scene"].notna().all())
+def _scenes(rows: pd.DataFrame, of: str) -> list[Any]:
+    """The renderer's scene of each row; none when some are photographs."""
+    if not rows["scene"].notna().all():
+        return []
+    return [category(of).scene_from_json(text) for text in rows["scene"]]
 
 
-def _truth(rows: pd.DataFrame, inputs: Images, attribute: str, of: str) -> tuple[Images, Masks]:
+def _truth(rows: pd.DataFrame, scenes: Sequence[Any], inputs: Images, attribute: str, of: str) -> tuple[Images, Masks]:
     """True counterfactuals, and what lies outside the region of input and counterfactual, dilated by one pixel."""
     kind, classes = category(of), _region_classes(attribute, of)
     images, changed = [], []
-    for row, stored in zip(rows.to_dict("records"), inputs, strict=True):
-        scene, transform = kind.scene_from_json(row["scene"]), np.asarray(row["transform"], np.float64).reshape(2, 3)
+    for row, scene, stored in zip(rows.to_dict("records"), scenes, inputs, strict=True):
+        transform = np.asarray(row["transform"], np.float64).reshape(2, 3)
         pair = kind.render([scene, with_attributes(scene, attribute, of)], row["parent_width"])
         _require_same_render(align(pair.images[0], transform, row["width"]), stored, row["source"])
         images.append(align(pair.images[1], transform, row["width"]))

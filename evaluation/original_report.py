@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from data.manifest import read_manifest
 from data.png import encode_png
 from data.shards import read_images
 from evaluation.held_out import held_out_rows
-from evaluation.metrics.frechet import frechet_metric
+from evaluation.metrics.fd_infinity import fd_infinity_metric
 from evaluation.metrics.metric import Judge, Metric
+from evaluation.metrics.sets import set_metrics
 from evaluation.panel import SeesFeatures, feature_vectors, judge_of
 from evaluation.pixels import CPU, Images, batches, to_images
 from evaluation.report_files import METRICS, PAGE, SHEET, MetricTable, Page, records, render_page, write_json
@@ -31,10 +32,11 @@ TITLES: Mapping[str, str] = {CONTINUED: "trained on", START: "start weights", RE
 
 @dataclass(frozen=True)
 class RealImages:
-    """Aligned images: those of the test split to measure against, and others to show what real ones reach."""
+    """Aligned images: those of the test split to measure against, and others, with subjects, to show what they reach."""
 
     test: Images
     training: Images
+    training_subjects: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,26 @@ class OriginalReportConfig:
 
 @dataclass(frozen=True)
 class OriginalReport:
-    """Fréchet distances by row, the continued network's ratio to its start, and pictures at fixed seeds."""
+    """Metrics of sets by row, the continued network's ratio to its start, and pictures at fixed seeds.
 
-    distances: Mapping[str, Metric]
+    The first metric of a row is its Fréchet distance.
+    """
+
+    sets: Mapping[str, tuple[Metric, ...]]
     ratio: Metric | None
     judge: Judge
     config: OriginalReportConfig
     test_images: int
     sheet: Picture
 
+    @property
+    def distances(self) -> dict[str, Metric]:
+        """Each row's Fréchet distance."""
+        return {key: metrics[0] for key, metrics in self.sets.items()}
+
     def headline(self) -> dict[str, float]:
         """Return every measured value by `row/metric`, as a tracking server takes them."""
-        values = {f"{key}/{metric.name}": metric.value for key, metric in self.distances.items()}
+        values = {f"{key}/{metric.name}": metric.value for key, metrics in self.sets.items() for metric in metrics}
         values |= {f"{CONTINUED}/{self.ratio.name}": self.ratio.value} if self.ratio else {}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -90,7 +100,8 @@ def real_images(aligned_dir: Path, limit: int = 5000) -> RealImages:
     test = held_out_rows(aligned_dir).head(limit)
     manifest = read_manifest(aligned_dir)
     training = manifest[manifest["split"] == "train"].sort_values("sha256").head(len(test))
-    return RealImages(read_images(aligned_dir, test), read_images(aligned_dir, training))
+    subjects = tuple(training["subject"].astype(str))
+    return RealImages(read_images(aligned_dir, test), read_images(aligned_dir, training), subjects)
 
 
 def evaluate_original_network(
@@ -106,18 +117,20 @@ def evaluate_original_network(
     judge, indices = judge_of(features), np.arange(config.images, dtype=np.int64)
     reference = feature_vectors(features, real.test, config.batch_size, device)
 
-    def distance(images: Images) -> Metric:
-        return frechet_metric(feature_vectors(features, images, config.batch_size, device), reference, judge)
+    def measured(images: Images, subjects: Sequence[str]) -> tuple[Metric, ...]:
+        vectors = feature_vectors(features, images, config.batch_size, device)
+        first, *others = set_metrics(vectors, reference, judge, subjects, config.seed)
+        return (first, fd_infinity_metric(vectors, reference, judge, config.seed), *others)
 
-    drawn = continued(indices)
-    distances = {CONTINUED: distance(drawn)}
+    drawn, each_its_own = continued(indices), [str(index) for index in indices]
+    sets = {CONTINUED: measured(drawn, each_its_own)}
     if start is not None:
-        distances[START] = distance(start(indices))
+        sets[START] = measured(start(indices), each_its_own)
     if len(real.training):
-        distances[REAL] = distance(real.training)
+        sets[REAL] = measured(real.training, real.training_subjects)
     sheet = grid(drawn[: config.grid_images], config.grid_columns, cell_px=128)
-    ratio = _ratio(distances[CONTINUED], distances.get(START), judge)
-    return OriginalReport(distances, ratio, judge, config, len(real.test), sheet)
+    ratio = _ratio(sets[CONTINUED][0], sets[START][0] if START in sets else None, judge)
+    return OriginalReport(sets, ratio, judge, config, len(real.test), sheet)
 
 
 def _ratio(continued: Metric, start: Metric | None, judge: Judge) -> Metric | None:
@@ -144,20 +157,20 @@ def original_record(report: OriginalReport) -> dict[str, Any]:
         "config": asdict(report.config),
         "test_images": report.test_images,
         "judges": [asdict(report.judge)],
-        "rows": [
-            {"key": key, "title": TITLES[key], "metrics": records(_metrics(report, key))} for key in report.distances
-        ],
+        "rows": [{"key": key, "title": TITLES[key], "metrics": records(_metrics(report, key))} for key in report.sets],
     }
 
 
 def original_page(report: OriginalReport) -> Page:
     """Return the page of an original network's report."""
     facts = {"Generated images": str(report.config.images), "Real test images": str(report.test_images)}
-    columns = [{metric.name: metric for metric in _metrics(report, key)} for key in report.distances]
-    table = MetricTable(tuple(TITLES[key] for key in report.distances), tuple(columns))
+    columns = [{metric.name: metric for metric in _metrics(report, key)} for key in report.sets]
+    table = MetricTable(tuple(TITLES[key] for key in report.sets), tuple(columns))
     lead = "The generator whose features every edit starts from. Distances by the features judge, against test images."
     reading = (
         "A Fréchet distance is smaller the more alike two sets of pictures are; only InceptionV3 makes it an FID.",
+        "FD∞ is that distance as a straight line in 1/N puts it for infinitely many generated images.",
+        "Precision falls with pictures unlike any real one, recall with real pictures unlike any generated one.",
         "Real training images show what a perfect generator would reach with this many test images.",
     )
     pictures = (("Pictures at fixed seeds", report.sheet),)
@@ -166,4 +179,4 @@ def original_page(report: OriginalReport) -> Page:
 
 def _metrics(report: OriginalReport, key: str) -> tuple[Metric, ...]:
     extra = (report.ratio,) if key == CONTINUED and report.ratio else ()
-    return (report.distances[key], *extra)
+    return (*report.sets[key], *extra)

@@ -52,6 +52,13 @@ class SeesFeatures(Named, Protocol):
     def features(self, images: Tensor) -> Tensor: ...
 
 
+class SeesText(Named, Protocol):
+    """Gives unit vectors of images and of sentences in one space: N×3×H×W → N×D, M sentences → M×D."""
+
+    def image_vectors(self, images: Tensor) -> Tensor: ...
+    def text_vectors(self, texts: Sequence[str]) -> Tensor: ...
+
+
 class SeesRegions(Named, Protocol):
     """Gives the mask of regions: N×3×H×W → N×1×H×W in {0, 1}."""
 
@@ -60,7 +67,7 @@ class SeesRegions(Named, Protocol):
 
 @dataclass(frozen=True)
 class Panel:
-    """The judges of a report; none of them stood in a loss or made a mask."""
+    """The judges of a report; none of them stood in a loss or made a mask. A set may be without `clip`."""
 
     attribute: SeesAttributes
     identity: SeesIdentity
@@ -69,24 +76,27 @@ class Panel:
     parser: SeesRegions
     device: torch.device = CPU
     category: str = "face"
+    clip: SeesText | None = None
 
     @property
     def judges(self) -> tuple[Judge, ...]:
         """Names and digests, in the panel's order."""
-        return tuple(judge_of(one) for one in (self.attribute, self.identity, self.pose, self.features, self.parser))
+        always = (self.attribute, self.identity, self.pose, self.features, self.parser)
+        return tuple(judge_of(one) for one in (*always, *((self.clip,) if self.clip else ())))
 
 
 @dataclass(frozen=True)
 class Seen:
     """What the panel saw in N images of an attribute of P parts.
 
-    Probabilities N×P, unit vectors N×D, angles N×3 (degrees), features N×F.
+    Probabilities N×P, unit vectors N×D, angles N×3 (degrees), features N×F, CLIP's image vectors N×C (None without).
     """
 
     part_probabilities: Floats
     identities: Floats
     angles_deg: Floats
     features: Floats
+    image_vectors: Floats | None = None
 
     @property
     def probabilities(self) -> Floats:
@@ -109,6 +119,7 @@ def evaluation_panel(judges: JudgeSet) -> Panel:
         judges.parser_eval,
         judges.device,
         judges.category,
+        judges.clip_eval if "clip_eval" in judges.names else None,
     )
 
 
@@ -124,6 +135,7 @@ def look(panel: Panel, images: Images, attribute: str, batch_size: int) -> Seen:
                 panel.identity.vectors(batch),
                 panel.pose.angles_deg(batch),
                 panel.features.features(batch),
+                *((panel.clip.image_vectors(batch),) if panel.clip else ()),
             )
         )
     return Seen(*(_stack(column) for column in zip(*parts, strict=True)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.png import encode_png
-from evaluation.attribute_report import AttributeReport
+from evaluation.edit_report import EditReport
 from evaluation.metrics.metric import Judge, Metric
 from evaluation.sheet import Picture
+from evaluation.slices import SliceMetric, slice_metrics, worst_slices
 
-METRICS, PER_IMAGE, PAGE, SHEET, STRIP = "metrics.json", "per_image.parquet", "report.html", "sheet.png", "strip.png"
+METRICS, PER_IMAGE, PAGE = "metrics.json", "per_image.parquet", "report.html"
+SHEET, STRIP, WORST = "sheet.png", "strip.png", "worst.png"
+UNIT_SIGNS = " %dB°"
+FACTS = 3
+"""So many of the headline's metrics stand above the table."""
 
 LABELS: Mapping[str, str] = {
     "attribute_success": "Attribute success",
@@ -26,6 +31,9 @@ LABELS: Mapping[str, str] = {
     "identity_cosine": "Identity cosine",
     "psnr_outside": "PSNR outside the mask",
     "psnr_outside_mean": "PSNR outside, mean of images",
+    "ssim_outside": "SSIM outside the mask",
+    "perceptual_outside": "Perceptual distance outside",
+    "seam_ratio": "Seam at the mask's edge",
     "max_change_outside": "Largest change outside",
     "change_outside": "Mean change outside",
     "seam": "Seam along the mask",
@@ -33,7 +41,25 @@ LABELS: Mapping[str, str] = {
     "pose_change_yaw": "Pose change, yaw",
     "pose_change_pitch": "Pose change, pitch",
     "pose_change_roll": "Pose change, roll",
+    "pose_change_geodesic": "Pose change, angle of the turn",
+    "pose_error": "Pose error",
+    "pose_error_yaw": "Pose error, yaw",
+    "pose_error_pitch": "Pose error, pitch",
+    "pose_error_roll": "Pose error, roll",
+    "pose_error_geodesic": "Pose error, angle of the turn",
+    "id_retrieval_centers": "ID retrieval, centers",
+    "id_retrieval_spread": "ID retrieval, spread",
+    "identity_cosine_source": "Identity cosine with the source",
+    "identity_cosine_target": "Identity cosine with the target",
+    "clip_direction": "CLIP direction",
+    "identity_cosine_same_subject": "Identity cosine, same subject",
+    "identity_cosine_other_subject": "Identity cosine, other subjects",
     "frechet_distance": "Fréchet distance",
+    "fid": "FID",
+    "kid": "KID",
+    "kernel_distance": "Kernel distance",
+    "precision": "Precision",
+    "recall": "Recall",
     "frechet_ratio": "Fréchet distance, ratio to the start",
     "psnr_counterfactual": "PSNR against the truth",
     "mae_counterfactual": "Mean error against the truth",
@@ -41,15 +67,26 @@ LABELS: Mapping[str, str] = {
 }
 
 
-HEADLINE = ("attribute_success", "identity_cosine", "psnr_outside")
+PART = "attribute_success_"
+
+
+def label(name: str) -> str:
+    """The name of a metric for people."""
+    if name.startswith(PART):
+        return f"{LABELS['attribute_success']}, {name.removeprefix(PART).replace('_', ' ')}"
+    return LABELS.get(name, name.replace("_", " ").capitalize())
 
 
 @dataclass(frozen=True)
 class MetricTable:
-    """A table of a report: a title per column, and per metric name one metric (or none) in each column."""
+    """A table of a report: a title per column, and per metric name one metric (or none) in each column.
+
+    `worst` stands beside the first column: its worst slice by metric name.
+    """
 
     columns: tuple[str, ...]
     metrics: tuple[Mapping[str, Metric], ...]
+    worst: Mapping[str, SliceMetric] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,7 +97,7 @@ class MetricTable:
         """The metric's name for people, with an arrow towards the better end."""
         example = next(column[name] for column in self.metrics if name in column)
         arrow = {True: " ↑", False: " ↓", None: ""}[example.higher_is_better]
-        return LABELS.get(name, name.replace("_", " ")) + arrow
+        return label(name) + arrow
 
     def cells(self, name: str) -> Sequence[Metric | None]:
         """The metric of this name in each column."""
@@ -90,27 +127,41 @@ class Page:
     tables: tuple[TextTable, ...] = ()
 
 
-def write_report(report: AttributeReport, out: Path) -> None:
-    """Write an attribute editor's metrics, measures per image, page, sheet and strip into `out`."""
+def write_report(report: EditReport, out: Path) -> None:
+    """Write a report's metrics, measures per image, page, contact sheet, strip and worst images into `out`."""
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / METRICS, metrics_record(report))
+    slices = headline_slices(report)
+    write_json(out / METRICS, metrics_record(report, slices))
     pq.write_table(per_image_table(report), out / PER_IMAGE, compression="zstd", store_schema=False)
-    (out / PAGE).write_text(render_page(attribute_page(report)), encoding="utf-8")
-    (out / SHEET).write_bytes(encode_png(report.sheet))
-    (out / STRIP).write_bytes(encode_png(report.strip))
+    (out / PAGE).write_text(render_page(edit_page(report, slices)), encoding="utf-8")
+    pictures = {SHEET: report.sheet, STRIP: report.strip, WORST: report.worst_sheet}
+    for name, picture in pictures.items():
+        (out / name).write_bytes(encode_png(picture))
 
 
-def metrics_record(report: AttributeReport) -> dict[str, Any]:
-    """Return the report as a JSON-able record: attribute, counts, judges, and the metrics of each row."""
+def headline_slices(report: EditReport) -> tuple[SliceMetric, ...]:
+    """Return the headline's measures of what was measured, over every slice with enough images."""
+    return slice_metrics(report.rows[0], report.slices, report.config.slice_images, report.headline)
+
+
+def metrics_record(report: EditReport, slices: Sequence[SliceMetric] | None = None) -> dict[str, Any]:
+    """Return the report as a JSON-able record: what, counts, judges, metrics of each row, slices, worst images."""
     return {
-        "attribute": report.attribute,
-        "images": len(report.held_out),
-        "subjects": len(set(report.held_out.subjects)),
-        "reference_images": len(report.held_out.reference.images),
+        "protocol": report.protocol,
+        "attribute" if report.protocol == "attribute" else "name": report.name,
+        "images": len(report),
+        "subjects": len(set(report.subjects)),
+        "reference_images": len(report.reference_features),
+        "size_px": report.size_px,
         "judges": [asdict(judge) for judge in report.judges],
-        "threshold": report.config.threshold,
-        "bootstrap": asdict(report.config.bootstrap),
+        **asdict(report.config),
         "rows": [{"key": row.key, "title": row.title, "metrics": records(row.metrics)} for row in report.rows],
+        "beside": records(report.beside),
+        "slices": [
+            {"dimension": one.dimension, "label": one.label, "metric": one.metric.record()}
+            for one in (headline_slices(report) if slices is None else slices)
+        ],
+        "worst": [report.names[index] for index in report.worst],
     }
 
 
@@ -119,49 +170,70 @@ def records(metrics: Sequence[Metric]) -> list[dict[str, Any]]:
     return [metric.record() for metric in metrics]
 
 
-def per_image_table(report: AttributeReport) -> pa.Table:
-    """Return one line per held-out image; measures stand in columns `row.measure`."""
-    held_out = report.held_out
-    columns: dict[str, Any] = {
-        "sha256": list(held_out.sha256s),
-        "subject": list(held_out.subjects),
-        "source": list(held_out.sources),
-    }
+def per_image_table(report: EditReport) -> pa.Table:
+    """Return one line per image: its name, subject and slices, and each row's measures in columns `row.measure`."""
+    columns: dict[str, Any] = {report.named_by: list(report.names), "subject": list(report.subjects)}
+    columns |= {"source": list(report.sources)} if report.sources else {}
+    columns |= {f"slice.{dimension}": list(labels) for dimension, labels in report.slices.items()}
     for row in report.rows:
-        columns |= {f"{row.key}.{name}": values for name, values in row.per_image.items()}
+        columns |= {f"{row.key}.{measure.name}": measure.values for measure in row.measures}
     return pa.table(columns)
 
 
-def attribute_page(report: AttributeReport) -> Page:
-    """Return the page of an attribute editor's report."""
-    held_out = report.held_out
-    facts = {LABELS[name]: report.rows[0].metric(name).text for name in HEADLINE} | {
-        "Held-out images": str(len(held_out)),
-        "Subjects": str(len(set(held_out.subjects))),
-        "Reference images": str(len(held_out.reference.images)),
-        "Counterfactual": "rendered" if held_out.counterfactuals is not None else "none (photographs)",
-    }
+def edit_page(report: EditReport, slices: Sequence[SliceMetric]) -> Page:
+    """Return the page of a report: facts, all rows, slices, the fixed images and the worst ones."""
+    words, first = report.words, report.rows[0]
+    headline = {label(name): first.metric(name).text for name in report.headline[:FACTS]}
+    worst = worst_slices(slices)
     table = MetricTable(
         tuple(row.title for row in report.rows),
         tuple({metric.name: metric for metric in row.metrics} for row in report.rows),
+        worst,
     )
-    name = report.attribute.replace("_", " ")
+    tables = (_slice_table(report, slices, worst), _beside_table(report.beside))
     return Page(
-        f"Attribute editor: {name}",
-        f"Faces of subjects that no network was trained on, all without “{name}”; the editor adds it.",
-        facts, table, report.judges, (("Fixed held-out faces", report.sheet),), READING,
+        words.title, words.lead, {**headline, **words.facts}, table, report.judges,
+        (("Fixed images", report.sheet), (f"The {len(report.worst)} worst", report.worst_sheet)),
+        words.reading, tuple(one for one in tables if one.rows),
     )  # fmt: skip
 
 
-READING = (
-    "Did nothing returns the input: it wins every measure of preservation and fails the attribute.",
-    "True counterfactual is the renderer's own answer: no editor can be expected to pass it, and what it loses is the "
-    "judges' own error.",
-    "Another person's face is a real face with the attribute: it wins the attribute and fails everything else. "
-    "Its identity cosine is the one of different subjects.",
-    "Outside the mask means outside the region of the attribute in input and counterfactual, grown by one pixel.",
-    "Intervals are 95 % percentile bootstrap intervals, resampling whole subjects.",
-)
+def interval_text(metric: Metric) -> str:
+    """The ends of the metric's interval as people read them, without the unit that the value shows."""
+    interval = metric.interval
+    if interval is None:
+        return "no interval"
+    return " – ".join(metric.bound(end).rstrip(UNIT_SIGNS) for end in (interval.low, interval.high))
+
+
+def _slice_table(report: EditReport, slices: Sequence[SliceMetric], worst: Mapping[str, SliceMetric]) -> TextTable:
+    """A line per slice, a column per headline metric; the worst of each column is marked."""
+    names = tuple(name for name in report.headline if name in worst)
+    lines: dict[tuple[str, str], dict[str, SliceMetric]] = {}
+    for one in slices:
+        lines.setdefault((one.dimension, one.label), {})[one.metric.name] = one
+    rows = []
+    for found in lines.values():
+        cells = [_slice_cell(found.get(name), worst[name]) for name in names]
+        count = max(one.metric.n for one in found.values())
+        rows.append((next(iter(found.values())).title, str(count), *cells))
+    caption = f"Slices of at least {report.config.slice_images} images; ▼ marks the worst of a column"
+    return TextTable(caption, ("", "images", *(label(name) for name in names)), tuple(rows))
+
+
+def _slice_cell(one: SliceMetric | None, worst: SliceMetric) -> str:
+    if one is None or one.metric.value is None:
+        return "–"
+    mark = "▼ " if (one.dimension, one.label) == (worst.dimension, worst.label) else ""
+    return f"{mark}{one.metric.text}\n{interval_text(one.metric)}"
+
+
+def _beside_table(metrics: Sequence[Metric]) -> TextTable:
+    """What the rows are read beside."""
+    rows = tuple(
+        (label(one.name), one.text, interval_text(one), str(one.n), one.note or one.protocol) for one in metrics
+    )
+    return TextTable("Beside the rows", ("", "value", "95 %", "n", ""), rows)
 
 
 def render_page(page: Page) -> str:
@@ -170,6 +242,7 @@ def render_page(page: Page) -> str:
         loader=jinja2.PackageLoader("evaluation"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["ends"] = interval_text
     pictures = [(caption, _data_uri(picture)) for caption, picture in page.pictures]
     return environment.get_template("report.html").render(page=page, pictures=pictures)
 

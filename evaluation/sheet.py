@@ -98,6 +98,37 @@ def sheet(
     return layout.write(canvas, [name for name, _ in columns], title, subtitle, row_labels)
 
 
+def side_by_side(
+    columns: Sequence[tuple[str, Images]],
+    *,
+    halves: int = 2,
+    title: str = "",
+    subtitle: str = "",
+    row_labels: Sequence[str] = (),
+    style: SheetStyle = STYLE,
+) -> Picture:
+    """Return a sheet whose rows are broken into `halves` of equal height beside each other, title on the first."""
+    count = len(columns[0][1])
+    height = -(-count // halves)
+    parts = []
+    for start in range(0, count, max(height, 1)):
+        rows = slice(start, start + height)
+        part = [(name, images[rows]) for name, images in columns]
+        # A blank holds the title's place, so that rows stand at one height.
+        words = (title, subtitle) if start == 0 else (" " * bool(title), " " * bool(subtitle))
+        parts.append(sheet(part, title=words[0], subtitle=words[1], row_labels=row_labels[rows], style=style))
+    tallest = max(part.shape[0] for part in parts)
+    padded = [_extended(part, tallest, style) for part in parts]
+    return np.asarray(np.concatenate(padded, axis=1), dtype=np.uint8)
+
+
+def _extended(picture: Picture, height: int, style: SheetStyle) -> Picture:
+    """The picture with paper below it."""
+    canvas = np.full((height, *picture.shape[1:]), style.paper, dtype=np.uint8)
+    canvas[: picture.shape[0]] = picture
+    return canvas
+
+
 @dataclass(frozen=True)
 class _Layout:
     """Where everything on a sheet is, in pixels."""

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UserError
-from orchestration import telemetry
+from orchestration import review_commands, telemetry
+from orchestration.release import commands as release_commands
 
 telemetry.silence()
 
@@ -69,7 +70,11 @@ def run(
     partition: Partitions = None,
     always: Annotated[bool, typer.Option("--always", help="Run the selection even where it could be reused.")] = False,
 ) -> None:
-    """Materialize what is missing or out of date, reuse the rest."""
+    """Materialize what is missing or out of date, reuse the rest.
+
+    Exit status: 0 done, 1 failed, 2 a mistake of yours, 3 a release was refused by its gate. A refusal stands: the same
+    command again measures nothing, tells it again and exits with 0.
+    """
     from orchestration.run import run as run_graph
     from orchestration.summary import show
     from orchestration.workspace import Workspace
@@ -251,6 +256,11 @@ def figures(directory: Path = Path("docs")) -> None:
     show(write_figures(ws, directory), console)
     write_gallery(ws, directory)
     write_markdown(directory)
+
+
+app.command()(_for_people(review_commands.compare))
+app.command()(_for_people(review_commands.evaluate))
+app.add_typer(release_commands.release_app(_for_people), name="release")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def command(node: AssetNode, partition: str | None) -> str:
 def _stage(node: AssetNode, attributes: list[str]) -> dict[str, Any]:
     item = ITEM if node.partition else None
     head: dict[str, Any] = {"matrix": {"attribute": list(attributes)}} if item else {}
-    deps = [_path(dep, item) for dep in node.deps]
+    deps = [*(_path(dep, item) for dep in node.deps), *node.settings]
     return {
         **head,
         "desc": node.description,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,8 +15,10 @@ from data.errors import UserError
 from data.landmarks import Detector
 from data.reference_part import reference_part
 from orchestration.photo_edit import WRITABLE, Alignment, EditOptions, ImageEditor, PhotoEditor, PhotoResult
-from orchestration.tracking import Tracker, open_tracker
-from orchestration.tracking.registry import CANDIDATE, CHAMPION, ModelVersion, download, resolve
+from orchestration.release.aliases import moved
+from orchestration.tracking import open_tracker
+from orchestration.tracking.model_spec import fetched
+from orchestration.tracking.registry import CANDIDATE, CHAMPION, resolve
 from orchestration.workspace import Workspace
 
 __all__ = ["EditOptions", "edit_photos", "edit_with_release"]
@@ -102,6 +103,8 @@ def released_editor(ws: Workspace, attribute: str, console: Console) -> Path:
     """The files of the attribute's champion, or of its candidate with a warning; raises UserError without either."""
     params = ws.params()
     tracker, name = open_tracker(ws), params.attribute_release.model_name(attribute)
+    for sentence in moved(ws, tracker, name):
+        console.print(f"[yellow]warning:[/] {sentence}.")
     model = resolve(tracker, name, CHAMPION)
     if model is None:
         model = resolve(tracker, name, CANDIDATE)
@@ -111,7 +114,7 @@ def released_editor(ws: Workspace, attribute: str, console: Console) -> Path:
             )
     if model is None:
         raise _no_editor(attribute, tuple(params.attributes))
-    return _fetched(tracker, model, ws.state / "models" / name / model.version)
+    return fetched(ws, tracker, model)
 
 
 def _no_editor(attribute: str, declared: Sequence[str]) -> UserError:
@@ -120,17 +123,6 @@ def _no_editor(attribute: str, declared: Sequence[str]) -> UserError:
     else:
         hint = f"params.yaml declares {', '.join(declared)}; add `{attribute}: {{}}` under attributes and run."
     return UserError(f"No editor for `{attribute}` has been released in this workspace.", hint)
-
-
-def _fetched(tracker: Tracker, model: ModelVersion, folder: Path) -> Path:
-    """A version's files, fetched once; a version never changes."""
-    if not folder.is_dir():
-        arriving = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(arriving, ignore_errors=True)
-        files = download(tracker, model, arriving)
-        shutil.move(str(files), str(folder))
-        shutil.rmtree(arriving, ignore_errors=True)
-    return folder
 
 
 def _editor(files: Path, strength: float) -> ImageEditor:

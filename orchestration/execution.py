@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from orchestration.outside_files import place
 from orchestration.params import Params
 from orchestration.plan import wanted
 from orchestration.progress import StatusFile
-from orchestration.step import Outcome, Step
+from orchestration.step import CheckOutcome, Gate, Outcome, Published, Step
 from orchestration.store.ledger import LedgerEntry
 from orchestration.store.publish import publish
 from orchestration.store.records import PublishRecord, Wanted
 from orchestration.store.reuse import Reuse, restore, reusable
 from orchestration.store.staging import remove, staging_dir
 from orchestration.tracking import TrackedRun, open_tracker
+from orchestration.tracking.reports import read_report
 from orchestration.worker import ALWAYS_VARIABLE, STATUS_DIR_VARIABLE
 from orchestration.workspace import Workspace
 from training.interruption import Interrupted
@@ -39,10 +40,17 @@ FACTS_FILE, CHECKS_FILE = "facts.json", "checks.json"
 RETRIES = dg.RetryPolicy(max_retries=1, delay=2)
 
 
+class RefusedError(Exception):
+    """A gate said no: what was published stays published, and goes no further."""
+
+
 def lineage_asset(
-    name: str, partitions: dg.PartitionsDefinition[str], checks: tuple[str, ...] = ()
+    name: str, partitions: dg.PartitionsDefinition[str], checks: tuple[str, ...] = (), gate: Gate | None = None
 ) -> Callable[[Build], dg.AssetsDefinition]:
-    """Make a Dagster asset of the graph's node `name` from the function that builds its payload."""
+    """Make a Dagster asset of the graph's node `name` from the function that builds its payload.
+
+    `gate` decides on it once it is published; its check is among `checks`.
+    """
     found = node(name)
 
     def decorate(build: Build) -> dg.AssetsDefinition:
@@ -60,7 +68,7 @@ def lineage_asset(
             retry_policy=RETRIES if found.device else None,
         )
         def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
-            yield from _materialize(context, found, build)
+            yield from _materialize(context, found, build, gate)
 
         return materialize
 
@@ -86,7 +94,7 @@ class _Attempt:
         return folder
 
 
-def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Build) -> Iterator[Any]:
+def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Build, gate: Gate | None) -> Iterator[Any]:
     ws = Workspace.current()
     asset_id = AssetId(found.name, context.partition_key if found.partition else None)
     status = StatusFile(_status_folder(ws, context.run.run_id), str(asset_id))
@@ -101,7 +109,10 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
             context.run.tags.get("editloom/run", context.run.run_id[:8]),
             status,
         )
-        yield from _reuse_or_build(attempt, build)
+        yield from _reuse_or_build(attempt, build, gate)
+    except RefusedError as refusal:
+        # What was decided stands: a retry would only hear it again.
+        raise dg.Failure(str(refusal), allow_retries=False) from refusal
     except UserError as error:
         status.end("failed", error=str(error), user_error=True)
         raise dg.Failure(str(error), allow_retries=False) from error
@@ -116,16 +127,57 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
         raise
 
 
-def _reuse_or_build(attempt: _Attempt, build: Build) -> Iterator[Any]:
+def _reuse_or_build(attempt: _Attempt, build: Build, gate: Gate | None) -> Iterator[Any]:
     if not os.environ.get(ALWAYS_VARIABLE):
         found = reusable(attempt.ws.root, attempt.wanted)
         if isinstance(found, Reuse) and (not found.fetch or restore(attempt.ws.root, found.entry)):
-            attempt.status.end("reused")
-            yield _result(attempt, found.entry, _read(attempt.evidence / FACTS_FILE), reused=True)
+            yield from _reuse(attempt, found.entry, gate)
             return
     with ExitStack() as stack:
         lease = _lease(attempt, stack)
-        yield from _build(attempt, build, lease)
+        yield from _build(attempt, build, lease, gate)
+
+
+def _reuse(attempt: _Attempt, entry: LedgerEntry, gate: Gate | None) -> Iterator[Any]:
+    """Report what stands; a gate that has not decided on it yet, does."""
+    decided: tuple[CheckOutcome, ...] = ()
+    if gate is not None:
+        with ExitStack() as stack:
+            decided = (_asked(attempt, gate, entry, _lease(attempt, stack)),)
+    facts = {**_read(attempt.evidence / FACTS_FILE), **_decision_fact(decided)}
+    _write_json(attempt.evidence / FACTS_FILE, facts)
+    yield from _told(attempt, "reused", _result(attempt, entry, facts, decided=decided, reused=True), facts, decided)
+
+
+def _asked(attempt: _Attempt, gate: Gate, entry: LedgerEntry, lease: Lease) -> CheckOutcome:
+    """What a gate says of a published payload; written beside the payload's other checks."""
+    attempt.status.begin()
+    check = gate(Published(attempt.ws, attempt.params, attempt.id, entry, lease))
+    documents = {**_read(attempt.evidence / CHECKS_FILE), check.name: {"passed": check.passed, **check.document}}
+    _write_json(attempt.evidence / CHECKS_FILE, documents)
+    return check
+
+
+def _decision_fact(decided: tuple[CheckOutcome, ...]) -> dict[str, Any]:
+    return {"headline": decided[0].summary} if decided else {}
+
+
+def _told(
+    attempt: _Attempt,
+    state: str,
+    result: dg.MaterializeResult[Any],
+    facts: Mapping[str, Any],
+    decided: tuple[CheckOutcome, ...],
+) -> Iterator[Any]:
+    """Say how it ended, to whoever watches and to Dagster; raises RefusedError after a gate's no."""
+    refusals = [check.summary for check in decided if not check.passed]
+    if refusals:
+        attempt.status.end("refused", error="; ".join(refusals))
+    else:
+        attempt.status.end(state, note="" if state == "reused" else _headline(facts))
+    yield result
+    if refusals:
+        raise RefusedError("; ".join(refusals))
 
 
 def _lease(attempt: _Attempt, stack: ExitStack) -> Lease:
@@ -140,7 +192,7 @@ def _lease(attempt: _Attempt, stack: ExitStack) -> Lease:
     return lease if compute.accelerator != "cpu" else Lease(lease.index, "cpu")
 
 
-def _build(attempt: _Attempt, build: Build, lease: Lease) -> Iterator[Any]:
+def _build(attempt: _Attempt, build: Build, lease: Lease, gate: Gate | None) -> Iterator[Any]:
     attempt.status.begin()
     started = time.monotonic()
     run = _tracked_run(attempt)
@@ -158,14 +210,15 @@ def _build(attempt: _Attempt, build: Build, lease: Lease) -> Iterator[Any]:
                 yield from (check_result(check, attempt.evidence) for check in failed)
                 raise UserError(f"Check {failed[0].name} failed: {failed[0].summary}", "Nothing was published.")
             entry = publish(attempt.ws.root, _record(attempt, run), staged, on_published=[announcer(attempt.ws)])
+            decided = (_asked(attempt, gate, entry, lease),) if gate is not None else ()
         except BaseException:
             run.finish(succeeded=False)
             raise
     remove(workdir)
+    outcome = replace(outcome, metadata={**outcome.metadata, **_decision_fact(decided)})
     facts = _after_publish(attempt, run, outcome, entry, time.monotonic() - started)
     run.finish(succeeded=True)
-    attempt.status.end("done", note=_headline(facts))
-    yield _result(attempt, entry, facts, outcome)
+    yield from _told(attempt, "done", _result(attempt, entry, facts, outcome, decided), facts, decided)
 
 
 def _claim_workdir(attempt: _Attempt) -> Path:
@@ -208,7 +261,9 @@ def _after_publish(
         **outcome.metadata,
     }
     facts |= _read(attempt.evidence / REGISTERED_FILE)
-    run.metrics({k: float(v) for k, v in facts.items() if isinstance(v, int | float)})
+    told = read_report(attempt.ws.root / attempt.id.path) is not None  # a report's numbers stand there by their judges
+    numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
+    run.metrics({k: v for k, v in numbers.items() if not (told and "/" in k)})
     for key, image in outcome.images.items():
         run.image(key, image)
         write_png(attempt.evidence / f"{key}.png", image)
@@ -223,17 +278,18 @@ def _result(
     entry: LedgerEntry,
     facts: Mapping[str, Any],
     outcome: Outcome | None = None,
+    decided: tuple[CheckOutcome, ...] = (),
     reused: bool = False,
 ) -> dg.MaterializeResult[Any]:
-    checks = outcome.checks if outcome else ()
-    documents = _read(attempt.evidence / CHECKS_FILE)
+    checks = (*(outcome.checks if outcome else ()), *decided)
     results = [check_result(check, attempt.evidence) for check in checks]
     if outcome is None:
         # A payload that failed a blocking check was never published, so a reused one passed its checks.
-        results = [dg.AssetCheckResult(passed=True, check_name=name, metadata={"reused": True}) for name in documents]
+        known = _read(attempt.evidence / CHECKS_FILE).keys() - {check.name for check in decided}
+        results += [dg.AssetCheckResult(passed=True, check_name=name, metadata={"reused": True}) for name in known]
     return dg.MaterializeResult(
         data_version=dg.DataVersion(entry.materialization.data_version),
-        metadata=metadata_of(facts, outcome, attempt.ws, reused),
+        metadata=metadata_of(facts, outcome, attempt.ws, attempt.id, reused),
         check_results=results,
     )
 

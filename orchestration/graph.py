@@ -20,7 +20,8 @@ class AssetNode:
 
     `params` are dotted keys of params.yaml; `{partition}` in one stands for the partition's slug.
     `code` are entries for the fingerprint: a module, or `module:function` to follow that function only.
-    `files` are shipped files or folders (relative to the repository) that the code reads.
+    `files` are shipped files or folders (relative to the repository) that the code reads, `settings` files of the
+    workspace that it reads besides params.yaml. `gated`: what it publishes waits for a decision.
     """
 
     name: str
@@ -32,9 +33,11 @@ class AssetNode:
     code: tuple[str, ...]
     params: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     partition: PartitionKind | None = None
     device: bool = False
     seeded: bool = True
+    gated: bool = False
 
     def params_of(self, partition: str | None) -> tuple[str, ...]:
         """Dotted keys of params.yaml that this asset reads for `partition`."""
@@ -228,15 +231,18 @@ _NODES = (
     ),
     AssetNode(
         name="attribute_release",
-        deps=("attribute_editor", "attribute_report", "aligned_images"),
-        description="The editor as a registered model version with an alias.",
+        deps=("attribute_editor", "attribute_report", "aligned_images", "judges"),
+        description="The editor as a registered model version: the candidate, measured anew beside the champion, and "
+        "the champion when the policy's rules hold.",
         group="releases",
         kinds=("mlflow",),
         owner="team:release",
         code=("orchestration.assets.releasing:attribute_release",),
-        params=("attribute_release",),
+        params=("attribute_release", "attribute_report"),
+        settings=("mlflow/policy.yaml",),
         partition="attribute",
-        seeded=False,
+        device=True,
+        gated=True,
     ),
 )
 

@@ -12,7 +12,7 @@ from orchestration.tracking import open_tracker
 from orchestration.worker import Job, execute
 from orchestration.workspace import Workspace
 
-EXIT_FAILED = 1
+EXIT_FAILED, EXIT_REFUSED = 1, 3
 
 
 def materialize_one(
@@ -32,7 +32,8 @@ def materialize_one(
         if status.user_error:
             raise UserError(f"{status.asset}: {status.error}")
         console.print(f"{status.asset}: {status.state} {status.error}", markup=False, highlight=False)
-    return 0 if succeeded else EXIT_FAILED
+    refused = any(status.state == "refused" for status in read_statuses(folder).values())
+    return 0 if succeeded else EXIT_REFUSED if refused else EXIT_FAILED
 
 
 def _check(ws: Workspace, asset: str, partition: str | None, code_version: str | None) -> None:

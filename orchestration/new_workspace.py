@@ -39,6 +39,7 @@ DVC_CONFIG = """[core]
     url = ../.dvc-store
 """
 
+POLICY_SUFFIX = ".policy.yaml"
 RELEASE_FILES = ("policy.yaml", "model_card.md.j2")
 
 
@@ -58,7 +59,7 @@ def make(directory: Path, preset: str = "demo") -> None:
     if shutil.which("git") is None:
         raise UserError("`git` was not found, and a workspace is a git repository.", "Install git and run this again.")
     (directory / PARAMS_FILE).write_bytes(source.read_bytes())
-    _write_release_files(directory / "mlflow")
+    _write_release_files(directory / "mlflow", preset)
     (directory / ".gitignore").write_text(GITIGNORE)
     _start_repositories(directory)
     workspace = Workspace(directory)
@@ -89,11 +90,15 @@ def _empty(directory: Path) -> Path:
     return directory
 
 
-def _write_release_files(folder: Path) -> None:
+def _write_release_files(folder: Path, preset: str) -> None:
+    """The card template and the policy: the preset's own where its models are too small for the usual one."""
     folder.mkdir()
     shipped = resources.files("orchestration") / "release_files"
     for name in RELEASE_FILES:
         (folder / name).write_bytes((shipped / name).read_bytes())
+    own = shipped / f"{preset}{POLICY_SUFFIX}"
+    if own.is_file():
+        (folder / "policy.yaml").write_bytes(own.read_bytes())
 
 
 def _start_repositories(directory: Path) -> None:

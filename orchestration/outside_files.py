@@ -1,10 +1,11 @@
-"""Files of the user's own that params.yaml names: an asset that reads one is made again when its bytes change."""
+"""Files of the user's own, settings and what params.yaml names: an asset is made again when their bytes change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from data.errors import UserError
 from orchestration.graph import AssetId, node
 from orchestration.params import Params
 from training.mask_config import MaskConfig, file_digest, mask_file
@@ -16,10 +17,22 @@ _READS_MASK = frozenset({"edit_pairs", "edit_pairs.mask"})
 
 
 def outside_files(root: Path, params: Params, asset_id: AssetId) -> Mapping[str, str]:
-    """Name → sha256 of each file of the user's that `asset_id` reads: the source of its masks.
+    """Name → sha256 of each file of the user's that `asset_id` reads: its settings and the source of its masks.
 
     A module counts by its own source, not by what it imports. Raises UserError when a file is missing.
     """
+    settings = {f"{FILE}{name}": setting_digest(root, name) for name in node(asset_id.asset).settings}
+    return {**settings, **_mask_files(root, params, asset_id)}
+
+
+def setting_digest(root: Path, name: str) -> str:
+    """sha256 of a settings file of the workspace; raises UserError when it is missing."""
+    if not (root / name).is_file():
+        raise UserError(f"{root / name} is missing.", "Copy it from a new workspace.")
+    return file_digest(root / name)
+
+
+def _mask_files(root: Path, params: Params, asset_id: AssetId) -> Mapping[str, str]:
     if not _READS_MASK.intersection(node(asset_id.asset).params):
         return {}
     own = params.for_attribute(asset_id.partition) if asset_id.partition else params

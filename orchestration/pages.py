@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data.errors import UserError
+from orchestration.tracking.links import DAGSTER, MLFLOW, remember_pages
 from orchestration.workspace import Workspace
 
 POLL_S = 0.5
@@ -30,7 +31,9 @@ def serve(ws: Workspace, host: str, dagster_port: int, mlflow_port: int, console
         name: _start(ws, command, logs / f"{name}.log")
         for name, command in _commands(ws, host, dagster_port, mlflow_port).items()
     }
-    console.print(f"Dagster: http://{host}:{dagster_port}\nMLflow:  http://{host}:{mlflow_port}\nCtrl-C ends both.")
+    addresses = {DAGSTER: f"http://{host}:{dagster_port}", MLFLOW: f"http://{host}:{mlflow_port}"}
+    remember_pages(ws, addresses)
+    console.print(f"Dagster: {addresses[DAGSTER]}\nMLflow:  {addresses[MLFLOW]}\nCtrl-C ends both.")
     try:
         while all(process.poll() is None for process in processes.values()):
             time.sleep(POLL_S)

@@ -12,6 +12,7 @@ from orchestration.devices import accelerator_count
 from orchestration.graph import AssetId, chosen_partitions, expand, inputs_of, node, select
 from orchestration.outside_files import outside_files
 from orchestration.params import Params, resolve, section_digest
+from orchestration.release.decisions import gate_decision
 from orchestration.store import ledger
 from orchestration.store.environment import device_class
 from orchestration.store.ledger import LedgerEntry
@@ -86,6 +87,8 @@ def _item(
         return PlanItem(asset_id, "run", found.reasons)
     if again:
         return PlanItem(asset_id, "maybe", tuple(f"{dep} is made again" for dep in again))
+    if node(asset_id.asset).gated and gate_decision(ws.root, found.entry) is None:
+        return PlanItem(asset_id, "run", ("its gate has not decided yet",))
     if found.fetch:
         return PlanItem(asset_id, "reuse", ("its payload is fetched from DVC",), found.entry)
     return PlanItem(asset_id, "reuse", ())

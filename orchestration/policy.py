@@ -1,4 +1,4 @@
-"""`mlflow/policy.yaml`: what may be released, as frozen models, and its digest."""
+"""`mlflow/policy.yaml`: what may be released, read and checked, and its digest."""
 
 from __future__ import annotations
 
@@ -7,57 +7,49 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
 from data.errors import UserError
-from orchestration.fields import Section, Slug
-from orchestration.results import Bar
+from evaluation.gate_policy import KNOWN_KEYS, ModelPolicy, nearest
 
-
-class Requirement(Section):
-    """One bar that a report's metric must reach."""
-
-    metric: Slug = Field(description="Name of the metric in the report.")
-    at_least: float | None = Field(default=None, description="Lowest value that passes, in the metric's unit.")
-    at_most: float | None = Field(default=None, description="Highest value that passes, in the metric's unit.")
-
-    @model_validator(mode="after")
-    def _bounded(self) -> Requirement:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError(f"the requirement on {self.metric} has neither at_least nor at_most")
-        return self
-
-    def met(self, value: float) -> bool:
-        """Whether a value passes; NaN never does."""
-        return Bar(self.at_least, self.at_most).met(value)
-
-
-class ModelPolicy(Section):
-    """What is asked of one kind of model."""
-
-    report: Slug = Field(description="Asset whose metrics are compared.")
-    first_alias: Slug = Field(description="Alias of a newly registered version.")
-    requires: tuple[Requirement, ...] = Field(description="Bars; all of them must be met.")
+UNKNOWN_KEY = "extra_forbidden"
+COPY = "Copy the policy of a new workspace."
 
 
 def load_policy(path: Path) -> Mapping[str, ModelPolicy]:
-    """Read the policy by kind of model; raises UserError that names file and key."""
+    """Read the policy by kind of model; raises UserError that names file and key, and the nearest known name."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read: {error}.", "Copy the policy of a new workspace.") from None
+        raise UserError(f"{path} cannot be read: {error}.", COPY) from None
     if not isinstance(raw, Mapping):
-        raise UserError(f"{path} holds no mapping of models.", "Copy the policy of a new workspace.")
-    try:
-        return {str(name): ModelPolicy.model_validate(body) for name, body in raw.items()}
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{path}: `{key}`: {first['msg']}.", f"Known keys: {', '.join(ModelPolicy.model_fields)}."
-        ) from None
+        raise UserError(f"{path} holds no mapping of models.", COPY)
+    return {str(name): _model(path, str(name), body) for name, body in raw.items()}
+
+
+def policy_of(path: Path, kind: str) -> ModelPolicy:
+    """What is asked of one kind of model; raises UserError when the policy says nothing about it."""
+    policies = load_policy(path)
+    if kind not in policies:
+        known = ", ".join(policies) or "nothing"
+        raise UserError(f"{path} says nothing about {kind}: nothing of it may be released.", f"It speaks of {known}.")
+    return policies[kind]
 
 
 def policy_digest(path: Path) -> str:
-    """sha256 of the policy's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """sha256 of the policy's bytes; raises UserError when there is no such file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error}.", COPY) from None
+
+
+def _model(path: Path, name: str, body: object) -> ModelPolicy:
+    try:
+        return ModelPolicy.model_validate(body)
+    except ValidationError as error:
+        # What is missing is often there under a wrong name: that is told first.
+        first = min(error.errors(include_url=False), key=lambda one: one["type"] != UNKNOWN_KEY)
+        key = ".".join(map(str, (name, *first["loc"])))
+        unknown = nearest(str(first["loc"][-1]), KNOWN_KEYS) if first["type"] == UNKNOWN_KEY else ""
+        raise UserError(f"{path}: `{key}`: {first['msg']}{unknown}.", f"Known keys: {', '.join(KNOWN_KEYS)}.") from None

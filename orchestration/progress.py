@@ -19,7 +19,8 @@ WRITE_EVERY_S = 0.25
 
 @dataclass
 class StepStatus:
-    """What one step says of itself: `state` is waiting, running, done, reused, failed, stopped or skipped."""
+    """What one step says of itself: `state` is waiting, running, done, reused, refused, failed, stopped or
+    skipped."""
 
     asset: str
     state: str = "waiting"
@@ -85,6 +86,7 @@ _STYLE = {
     "running": "yellow",
     "stopped": "yellow",
     "failed": "red",
+    "refused": "red",
     "waiting": "dim",
     "skipped": "dim",
 }

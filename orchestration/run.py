@@ -21,6 +21,7 @@ from orchestration.announcement import announcer
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
 from orchestration.plan import PlanItem, plan
 from orchestration.progress import StepStatus, read_statuses, status_table
+from orchestration.release.aliases import settle_all
 from orchestration.run_record import RUNS, untouched, write_run_record
 from orchestration.store import lockfile
 from orchestration.store.publish import recover
@@ -31,7 +32,7 @@ from orchestration.workspace import Workspace
 
 POLL_S = 0.3
 STOP_WAIT_S = 20.0
-EXIT_FAILED, EXIT_USER_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_USER_ERROR, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 130
 CUT_OFF = "its process was cut off: killed, or out of memory. The same command goes on from its last checkpoint."
 
 
@@ -93,6 +94,7 @@ def run(
         from_nothing = untouched(ws)
         dvc_yaml.write(ws.root, params)
         recover(ws.root, [announcer(ws)])
+        settle_all(ws, (params.attribute_release.model_name(attribute) for attribute in params.attributes))
         items = tuple(plan(ws, params, expand(chosen, select(selection))))
         todo = [item.id for item in items if always or item.action != "reuse" or not _in_place(ws, item)]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
@@ -235,4 +237,6 @@ def _exit_code(failed: bool, statuses: dict[str, StepStatus]) -> int:
     errors = [s for s in statuses.values() if s.state == "failed"]
     if errors and all(s.user_error for s in errors):
         return EXIT_USER_ERROR
+    if not errors and any(s.state == "refused" for s in statuses.values()):
+        return EXIT_REFUSED
     return EXIT_FAILED if failed or errors else 0

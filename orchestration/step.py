@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from orchestration.devices import Lease
 from orchestration.graph import GRAPH, AssetId
 from orchestration.params import Params
 from orchestration.store import fail_points
+from orchestration.store.ledger import LedgerEntry
 from orchestration.tracking import TrackedRun
 from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE
 from orchestration.workspace import Workspace
@@ -109,6 +110,21 @@ class Step:
         """Log a stepped image grid (H×W×3 uint8)."""
         self.run.image(key, image, step)
         fail_points.reach("picture-logged")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a gate sees: a payload that is published and recorded, and the device that measures."""
+
+    ws: Workspace
+    params: Params
+    id: AssetId
+    entry: LedgerEntry
+    lease: Lease
+
+
+Gate = Callable[[Published], CheckOutcome]
+"""Decides on what was published, once: asked again, it says what it said."""
 
 
 def seed_of(root_seed: int, name: str) -> int:

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from orchestration.graph import AssetId
+from orchestration.graph import AssetId, node
 from orchestration.plan import PlanItem
 from orchestration.progress import StepStatus
+from orchestration.release.decisions import last_decision
 from orchestration.run import RunResult
 from orchestration.store import ledger
 from orchestration.workspace import Workspace
@@ -31,14 +32,31 @@ def show(ws: Workspace, result: RunResult, console: Console) -> None:
     for status in result.statuses.values():
         if status.state == "failed":
             console.print(f"[red]{escape(status.asset)} failed:[/] {escape(status.error)}", highlight=False)
+        elif status.state == "refused":
+            console.print(f"[red]{escape(status.asset)}[/] {escape(status.error)}", highlight=False)
+    _show_waiting(ws, result, console)
     if result.exit_code and result.folder is not None:
         console.print(f"Logs: {result.folder}", markup=False, highlight=False, soft_wrap=True)
-        if not any(status.state == "failed" for status in result.statuses.values()):
+        if not any(status.state in {"failed", "refused"} for status in result.statuses.values()):
             _show_tail(result.folder, console)
     counts = _counts(result)
     console.print(f"{counts} in {result.seconds:.1f} s.")
     console.print("Look: `make ui` for Dagster and MLflow; reports in artifacts/attribute_report/*/report.html.")
     console.print("Edit: editloom edit --attribute ATTRIBUTE IN OUT --side-by-side")
+
+
+def _show_waiting(ws: Workspace, result: RunResult, console: Console) -> None:
+    """A line for each release that stands as it was refused, or that waits for a person."""
+    params = ws.params()
+    for item in result.items:
+        status = result.statuses.get(str(item.id))
+        if not node(item.id.asset).gated or item.id.partition is None or status is None:
+            continue
+        last = last_decision(ws.root, params.attribute_release.model_name(item.id.partition))
+        if last is None or status.state not in {"done", "reused"}:
+            continue
+        if last.decision.outcome in {"refused", "awaiting_approval"}:
+            console.print(f"[yellow]{escape(str(item.id))}[/] {escape(last.decision.sentence)}", highlight=False)
 
 
 def _show_tail(folder: Path, console: Console) -> None:

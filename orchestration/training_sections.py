@@ -41,9 +41,11 @@ class Judges(Section):
     parser_kimg: float = number(64.0, KIMG, 0.001, 100_000, "What a parser sees.")
     pose_kimg: float = number(240.0, KIMG, 0.001, 100_000, "What the pose judge sees.")
     features_kimg: float = number(120.0, KIMG, 0.001, 100_000, "What the features judge sees.")
-    batch_size: int = number(64, "images", 2, 4096, "Images of one step.")
+    clip_kimg: float = number(320.0, KIMG, 0.001, 100_000, "What a CLIP judge sees, each image with a caption.")
+    batch_size: int = number(64, "images", 2, 4096, "Images of one step; a CLIP judge takes twice as many.")
     learning_rate: float = number(3e-3, "-", 1e-6, 1.0, "Peak of the one-cycle schedule.")
     identity_learning_rate: float = number(8e-3, "-", 1e-6, 1.0, "The same for what learns whom it sees.")
+    clip_learning_rate: float = number(1e-3, "-", 1e-6, 1.0, "The same for CLIP.")
     weight_decay: float = number(1e-2, "-", 0.0, 1.0, "AdamW's decoupled weight decay.")
 
 

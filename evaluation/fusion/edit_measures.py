@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from evaluation.held_out import Masks, dilate
-from evaluation.metrics.attribute import probability_metric, success_metric
+from evaluation.metrics.attribute import probability_measure, success_measure
 from evaluation.metrics.counterfactual import absolute_error
 from evaluation.metrics.identity import COSINE, cosines
 from evaluation.metrics.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
-from evaluation.metrics.locality import OutsideError, locality_metrics, masked_error
+from evaluation.metrics.locality import OutsideError, error_measures, masked_error
 from evaluation.metrics.metric import CLOSED_FORM, Judge, Metric
 from evaluation.metrics.pose import CHANGE, pose_error_deg
 from evaluation.panel import Panel, judge_of
@@ -144,10 +144,10 @@ def edit_metrics(
     """Return the measures as metrics with their judges; `clusters` (N) names what is resampled as one."""
     attribute, identity, pose, parser = subject.judges
     metrics = [
-        success_metric(measures.probability, clusters, attribute, bootstrap, subject.threshold),
-        probability_metric(measures.probability, clusters, attribute, bootstrap),
+        success_measure(measures.probability, attribute, subject.threshold).metric(clusters, bootstrap),
+        probability_measure(measures.probability, attribute).metric(clusters, bootstrap),
         mean_metric(COSINE, measures.cosine, clusters, identity, bootstrap),
-        *locality_metrics(measures.outside, clusters, parser, bootstrap),
+        *(one.metric(clusters, bootstrap) for one in error_measures(measures.outside, parser)),
         ratio_metric(CHANGE_OUTSIDE, measures.absolute, measures.outside.count, clusters, parser, bootstrap),
         mean_metric(CHANGE, measures.pose_deg, clusters, pose, bootstrap),
     ]

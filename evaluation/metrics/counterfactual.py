@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics.intervals import Bootstrap, Protocol, mean_metric, ratio_metric
+from evaluation.metrics.intervals import Protocol
 from evaluation.metrics.locality import masked_error, psnr
-from evaluation.metrics.metric import Judge, Metric
+from evaluation.metrics.measure import Measure
+from evaluation.metrics.metric import Judge
 
 Images = NDArray[np.uint8]
 PSNR = Protocol("psnr_counterfactual", "dB", "PSNR of the squared error pooled over all pixels, cap 60 dB", True)
@@ -32,21 +31,16 @@ def absolute_error(a: Images, b: Images, mask: NDArray[np.bool_] | None = None) 
     return means
 
 
-def counterfactual_metrics(
-    outputs: Images,
-    truth: Images,
-    inside: NDArray[np.bool_],
-    subjects: Sequence[str],
-    judge: Judge,
-    bootstrap: Bootstrap,
-) -> tuple[Metric, ...]:
-    """Return PSNR and mean absolute error of N×H×W×3 outputs against the truth, over all and inside the region."""
+def counterfactual_measures(
+    outputs: Images, truth: Images, inside: NDArray[np.bool_], judge: Judge
+) -> tuple[Measure, ...]:
+    """PSNR and mean absolute error of N×H×W×3 outputs against the truth, over all and `inside` the region (N×H×W).
+
+    An image whose region is empty is left out of the last. Raises ValueError when shapes differ.
+    """
     error = masked_error(outputs, truth)
-    local = absolute_error(outputs, truth, inside)
-    used = np.isfinite(local)
-    names = [subject for subject, keep in zip(subjects, used, strict=True) if keep]
     return (
-        ratio_metric(PSNR, error.squared, error.count, subjects, judge, bootstrap, psnr),
-        mean_metric(MAE, absolute_error(outputs, truth), subjects, judge, bootstrap),
-        mean_metric(MAE_INSIDE, local[used], names, judge, bootstrap),
+        Measure(PSNR, judge, error.squared, error.count, psnr),
+        Measure.of_values(MAE, judge, absolute_error(outputs, truth)),
+        Measure.of_values(MAE_INSIDE, judge, absolute_error(outputs, truth, inside)),
     )

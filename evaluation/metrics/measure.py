@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from evaluation.metrics.intervals import Bootstrap, Protocol, Transform, ratio_metric
 from evaluation.metrics.metric import Judge, Metric
+from evaluation.metrics.vectors import require_same_length
 
 Floats = NDArray[np.float64]
 Keep = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Images that a reader of the metric must know of, N, and what there is to say of them."""
+
+    marks: Keep
+    text: str
+
+    def note(self, keep: Keep) -> str:
+        """The sentence about the marked images among those of `keep`; empty when there is none."""
+        count = int(np.count_nonzero(self.marks & keep))
+        return f"{count} of {int(np.count_nonzero(keep))} images: {self.text}" if count else ""
+
+
+@dataclass(frozen=True)
 class Measure:
     """What one protocol gives for N images: the metric is transform(Σ numerators / Σ denominators).
 
-    `numerators` and `denominators` are N; a denominator of 0 leaves its image out.
+    `numerators` and `denominators` are N; a denominator of 0 leaves its image out. What `remarks` say of images that
+    count goes into the metric's note. Raises ValueError when lengths differ.
     """
 
     protocol: Protocol
@@ -27,13 +42,18 @@ class Measure:
     numerators: Floats
     denominators: Floats
     transform: Transform | None = None
+    remarks: tuple[Remark, ...] = ()
+
+    def __post_init__(self) -> None:
+        marks = (remark.marks for remark in self.remarks)
+        require_same_length(f"the parts of {self.name}", self.numerators, self.denominators, *marks)
 
     @classmethod
-    def of_values(cls, protocol: Protocol, judge: Judge, values: ArrayLike) -> Measure:
+    def of_values(cls, protocol: Protocol, judge: Judge, values: ArrayLike, *remarks: Remark) -> Measure:
         """The mean over images of `values` (N); an image whose value is NaN does not count."""
         array = np.asarray(values, dtype=np.float64)
         known = ~np.isnan(array)
-        return cls(protocol, judge, np.where(known, array, 0.0), known.astype(np.float64))
+        return cls(protocol, judge, np.where(known, array, 0.0), known.astype(np.float64), remarks=remarks)
 
     @property
     def name(self) -> str:
@@ -52,4 +72,6 @@ class Measure:
         chosen = np.ones(len(self.numerators), dtype=bool) if keep is None else keep
         names = [subject for subject, used in zip(subjects, chosen, strict=True) if used]
         parts = self.numerators[chosen], self.denominators[chosen]
-        return ratio_metric(self.protocol, *parts, names, self.judge, bootstrap, self.transform)
+        metric = ratio_metric(self.protocol, *parts, names, self.judge, bootstrap, self.transform)
+        notes = (metric.note, *(remark.note(chosen) for remark in self.remarks))
+        return replace(metric, note="; ".join(note for note in notes if note))

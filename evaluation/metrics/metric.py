@@ -60,7 +60,7 @@ class Metric:
         return "–" if self.value is None else format_value(self.value, self.unit)
 
 
-_DECIMALS = {"share": 3, "cosine": 3, "dB": 2, "degrees": 2, "levels": 2, "distance": 3, "ratio": 3}
+_DECIMALS = {"share": 3, "cosine": 3, "dB": 2, "degrees": 2, "levels": 2, "distance": 3, "ratio": 3, "mmd2": 4}
 
 
 def format_value(value: float, unit: str) -> str:

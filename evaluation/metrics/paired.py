@@ -12,7 +12,7 @@ from evaluation.metrics.intervals import Bootstrap, cluster_ids, percentile_inte
 from evaluation.metrics.measure import Floats, Keep, Measure
 from evaluation.metrics.metric import Interval, Judge
 
-METHOD = "paired percentile bootstrap clustered by subject"
+METHOD = "paired expanded percentile bootstrap clustered by subject"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def paired_difference(
     interval = None
     if ids.max() > 0:
         draws = _resampled(version, used, ids, bootstrap) - _resampled(baseline, used, ids, bootstrap)
-        interval = percentile_interval(draws, bootstrap, METHOD)
+        interval = percentile_interval(draws, bootstrap, METHOD, int(ids.max()) + 1)
     protocol = version.protocol
     return Difference(
         version.name, value, interval, len(names), protocol.unit, version.judge, protocol.higher_is_better

@@ -1,4 +1,4 @@
-"""Releases: an editor as a registered model version."""
+"""Releases: an editor as a registered model version, the champion when the gate lets it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from orchestration.announcement import RELEASE_FILE
 from orchestration.edit import ALIGNMENT_FILE
 from orchestration.execution import lineage_asset
 from orchestration.partitions import ATTRIBUTES
+from orchestration.release.gate import GATE, attribute_gate
 from orchestration.step import Outcome, Step
 from orchestration.store.payload import digest_payload
 
 MEASURES = ("attribute_success", "psnr_outside", "identity_cosine", "psnr_counterfactual")
 
 
-@lineage_asset("attribute_release", ATTRIBUTES)
+@lineage_asset("attribute_release", ATTRIBUTES, checks=(GATE,), gate=attribute_gate)
 def attribute_release(step: Step) -> Outcome:
-    """Register the editor as the candidate, with what its report says of it and the alignment it expects."""
+    """Register the editor as the candidate, with what its report says of it and the alignment it expects.
+
+    The gate then decides whether it becomes the champion.
+    """
     name = step.params.attribute_release.model_name(step.partition)
     editor, report = (digest_payload(step.input(x)).root for x in ("attribute_editor", "attribute_report"))
     release = {"model": name, "asset": "attribute_editor", "model_version": editor, "report": report}

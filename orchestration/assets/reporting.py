@@ -7,12 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from data.categories import regions_of
-from evaluation.attribute_report import AttributeReportConfig, evaluate_attribute_editor
 from evaluation.fusion.baselines import Networks
 from evaluation.fusion.edit_measures import Subject
 from evaluation.fusion.report import FusionReportConfig, evaluate_fusion
 from evaluation.fusion.report_files import write_fusion_report
-from evaluation.held_out import held_out_set
 from evaluation.metrics.intervals import Bootstrap
 from evaluation.original_report import (
     OriginalReportConfig,
@@ -24,9 +22,10 @@ from evaluation.original_report import (
 from evaluation.panel import evaluation_panel
 from evaluation.report_files import write_report
 from orchestration.execution import lineage_asset
+from orchestration.independence import INDEPENDENCE, independent
+from orchestration.measuring import measure_editor
 from orchestration.partitions import ATTRIBUTES
 from orchestration.step import Outcome, Step
-from training.editor.apply import edit, load_editor
 from training.judges import load_judges
 from training.pair_store import open_pairs
 from training.pairs import read_config, training_judges
@@ -46,7 +45,8 @@ FUSION_HEADLINE = {
 }
 
 
-@lineage_asset("original_report", ATTRIBUTES)
+@lineage_asset("original_report", ATTRIBUTES, checks=(INDEPENDENCE,))
+@independent
 def original_report(step: Step) -> Outcome:
     """The original network's distance to held-out faces, beside that of the weights it started from."""
     section = step.params.original_report
@@ -63,27 +63,22 @@ def original_report(step: Step) -> Outcome:
     return Outcome({**numbers, "headline": _headline(numbers, ORIGINAL_HEADLINE)}, {"faces": report.sheet})
 
 
-@lineage_asset("attribute_report", ATTRIBUTES)
+@lineage_asset("attribute_report", ATTRIBUTES, checks=(INDEPENDENCE,))
+@independent
 def attribute_report(step: Step) -> Outcome:
     """The editor's measures on held-out faces that lack the attribute."""
-    section = step.params.attribute_report
-    device = torch.device(step.lease.accelerator)
-    editor = load_editor(step.input("attribute_editor"), device)
-    panel = evaluation_panel(load_judges(step.input("judges"), device))
-    held_out = held_out_set(step.input("aligned_images"), step.partition, section.count, panel.category)
-    config = AttributeReportConfig(
-        threshold=section.threshold,
-        bootstrap=Bootstrap(replicates=section.bootstrap, seed=step.seed),
-        seed=step.seed,
-        sheet_rows=section.sheet_rows,
-    )
-    report = evaluate_attribute_editor(lambda images: edit(editor, images), panel, held_out, config)
+    report = measure_editor(
+        step.input("attribute_editor"), step.input("judges"), step.input("aligned_images"), step.partition,
+        step.params.attribute_report, step.seed, torch.device(step.lease.accelerator),
+    )  # fmt: skip
     write_report(report, step.out)
-    numbers = report.headline()
-    return Outcome({**numbers, "headline": _headline(numbers, HEADLINE)}, {"sheet": report.sheet})
+    numbers = report.values()
+    pictures = {"sheet": report.sheet, "worst": report.worst_sheet}
+    return Outcome({**numbers, "headline": _headline(numbers, HEADLINE)}, pictures)
 
 
-@lineage_asset("fusion_report", ATTRIBUTES)
+@lineage_asset("fusion_report", ATTRIBUTES, checks=(INDEPENDENCE,))
+@independent
 def fusion_report(step: Step) -> Outcome:
     """The stored pairs' measures, and mask fusion's trade-off beside that of other ways to edit."""
     device, section = torch.device(step.lease.accelerator), step.params.fusion_report

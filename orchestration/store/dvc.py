@@ -63,6 +63,17 @@ def cache_dir(root: Path) -> Path:
     return root / ".dvc" / "cache" / "files" / "md5"
 
 
+def cached_file(root: Path, md5: str, name: str) -> Path | None:
+    """A file, by its path in the directory `md5` (`….dir`), of any version that the cache still holds; else None."""
+    store = cache_dir(root)
+    listing = store / md5[:2] / md5[2:]
+    if not listing.exists():
+        return None
+    found = next((file["md5"] for file in json.loads(listing.read_text()) if file["relpath"] == name), None)
+    path = store / found[:2] / found[2:] if found else None
+    return path if path and path.exists() else None
+
+
 def locked_md5(root: Path, asset_id: AssetId) -> str | None:
     """The md5 that dvc.lock gives to an asset's payload."""
     outs = lock_entries(root).get(asset_id.stage, {}).get("outs", [])

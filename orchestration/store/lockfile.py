@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import yaml
 
 from orchestration import dvc_yaml
-from orchestration.graph import AssetId, inputs_of
+from orchestration.graph import AssetId, inputs_of, node
+from orchestration.outside_files import FILE, setting_digest
 from orchestration.params import Params
 from orchestration.store import dvc, ledger, stat_cache
 from orchestration.store.records import Materialization
@@ -30,7 +32,7 @@ def sync(root: Path, params: Params) -> list[AssetId]:
         for asset_id, stage in dvc_yaml.stages(params).items()
         if asset_id in made
         and _is_current(root, asset_id, made)
-        and _expected(asset_id, stage, made, document) != _locked(locked.get(asset_id.stage, {}))
+        and _expected(root, asset_id, stage, made, document) != _locked(locked.get(asset_id.stage, {}))
     ]
     dvc.commit(root, [asset_id.stage for asset_id in behind])
     return behind
@@ -44,6 +46,9 @@ def _last_materializations(root: Path, params: Params) -> dict[AssetId, Material
 def _is_current(root: Path, asset_id: AssetId, made: Mapping[AssetId, Materialization]) -> bool:
     """Whether its payload is the ledger's, made from the inputs that stand there now."""
     own = made[asset_id]
+    for name in node(asset_id.asset).settings:
+        if own.wanted.inputs.get(f"{FILE}{name}") != setting_digest(root, name):
+            return False
     for dep in inputs_of(asset_id):
         if dep not in made or own.wanted.inputs.get(str(dep)) != made[dep].data_version:
             return False
@@ -51,11 +56,18 @@ def _is_current(root: Path, asset_id: AssetId, made: Mapping[AssetId, Materializ
 
 
 def _expected(
-    asset_id: AssetId, stage: Mapping[str, Any], made: Mapping[AssetId, Materialization], document: Mapping[str, Any]
+    root: Path,
+    asset_id: AssetId,
+    stage: Mapping[str, Any],
+    made: Mapping[AssetId, Materialization],
+    document: Mapping[str, Any],
 ) -> Mapping[str, Any]:
+    deps = {dep.path.as_posix(): made[dep].dvc_md5 for dep in inputs_of(asset_id)}
+    # DVC's own digest of a file: MD5 of its bytes.
+    deps |= {name: hashlib.md5((root / name).read_bytes()).hexdigest() for name in node(asset_id.asset).settings}
     return {
         "cmd": stage["cmd"],
-        "deps": {dep.path.as_posix(): made[dep].dvc_md5 for dep in inputs_of(asset_id)},
+        "deps": deps,
         "params": {key: _follow(document, key) for key in stage["params"]},
         "outs": {asset_id.path.as_posix(): made[asset_id].dvc_md5},
     }

@@ -27,7 +27,7 @@ class ModelVersion:
 def register(tracker: Tracker, run: TrackedRun, name: str, files: Iterable[Path], tags: Mapping[str, str]) -> str:
     """Register `files` as a version of `name` and point `candidate` at it; returns the version.
 
-    A retry of the same run finds the version that it registered before.
+    A retry of the same run finds the version that it registered before, and gives it the tags again.
     """
     from mlflow.exceptions import MlflowException
 
@@ -42,8 +42,16 @@ def register(tracker: Tracker, run: TrackedRun, name: str, files: Iterable[Path]
             run.artifact(file, MODEL_FOLDER)
         source = f"runs:/{run.run_id}/{MODEL_FOLDER}"
         version = str(client.create_model_version(name, source, run.run_id, tags=dict(tags)).version)
+    else:
+        for key, value in tags.items():
+            client.set_model_version_tag(name, version, key, value)
     client.set_registered_model_alias(name, CANDIDATE, version)
     return version
+
+
+def describe_version(tracker: Tracker, name: str, version: str, description: str) -> None:
+    """Set a version's description, which MLflow shows as Markdown on its page."""
+    tracker.client.update_model_version(name, version, description)
 
 
 def resolve(tracker: Tracker, name: str, alias: str) -> ModelVersion | None:

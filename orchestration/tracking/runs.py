@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,10 @@ TAG_PARTITION = "editloom.partition"
 TAG_DATA_VERSION = "editloom.data_version"
 TAG_ROLE = "editloom.role"
 TAG_PARENT = "mlflow.parentRunId"
-# MLflow's limits: one param value, one batch of params, and the column that holds a dataset's digest.
+# MLflow's limits: one param value, one batch of params or metrics, and the column that holds a dataset's digest.
 MAX_PARAM_CHARS = 500
 MAX_PARAMS_PER_BATCH = 100
+MAX_METRICS_PER_BATCH = 1000
 MAX_DIGEST_CHARS = 36
 # MLflow refuses the plus of a combined attribute in a param's key (and nowhere else).
 PLUS_IN_KEYS = ":"
@@ -50,24 +52,46 @@ class TrackedRun:
             batch = [Param(k, v) for k, v in flat[start : start + MAX_PARAMS_PER_BATCH]]
             self.client.log_batch(self.run_id, params=batch)
 
-    def metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log finite metrics of one step."""
+    def metrics(self, metrics: Mapping[str, float], step: int = 0, at_ms: int | None = None) -> None:
+        """Log finite metrics of one step; with their own time (ms since 1970), telling them twice changes nothing."""
         from mlflow.entities import Metric
 
-        now_ms = int(time.time() * 1000)
-        finite = [Metric(k, float(v), now_ms, step) for k, v in metrics.items() if np.isfinite(v)]
-        if finite:
-            self.client.log_batch(self.run_id, metrics=finite)
+        now_ms = int(time.time() * 1000) if at_ms is None else at_ms
+        keyed = ((k.replace("+", PLUS_IN_KEYS), v) for k, v in metrics.items())
+        finite = [Metric(k, float(v), now_ms, step) for k, v in keyed if np.isfinite(v)]
+        for start in range(0, len(finite), MAX_METRICS_PER_BATCH):
+            self.client.log_batch(self.run_id, metrics=finite[start : start + MAX_METRICS_PER_BATCH])
+
+    def table(self, file: str, columns: Mapping[str, Sequence[Any]]) -> None:
+        """Log a table (equally long columns) that MLflow's Evaluation view shows; `file` ends in `_table.json`.
+
+        One that was logged before stays as it was: MLflow would append to it.
+        """
+        import pandas as pd
+
+        folder = file.rpartition("/")[0] or None
+        if file not in {known.path for known in self.client.list_artifacts(self.run_id, folder)}:
+            self.client.log_table(self.run_id, pd.DataFrame(dict(columns)), file)
 
     def image(self, key: str, image: np.ndarray[Any, Any], step: int = 0) -> None:
         """Log an H×W×3 uint8 picture as a stepped image."""
         self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
 
-    def dataset(self, name: str, sha256: str, source: str, context: str) -> None:
-        """Log a dataset input by our own sha256 (MLflow's digests cover 10,000 rows only)."""
+    def dataset(
+        self, name: str, sha256: str, source: str, context: str, facts: Mapping[str, int | str] | None = None
+    ) -> None:
+        """Log a dataset input by our own sha256 (MLflow's digests cover 10,000 rows only).
+
+        `source` is its place in the workspace, `context` MLflow's own (`evaluation` for what was measured on).
+        """
+        from mlflow.data.meta_dataset import MetaDataset
+        from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]  # made at import
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        dataset = Dataset(name, sha256[:MAX_DIGEST_CHARS], "editloom", source, profile=f'{{"sha256": "{sha256}"}}')
+        place = LocalArtifactDatasetSource(source)
+        # mypy: MLflow leaves `profile` abstract, and makes instances all the same.
+        known = MetaDataset(place, name, sha256[:MAX_DIGEST_CHARS]).to_dict()  # type: ignore[abstract]
+        dataset = Dataset(**known, profile=json.dumps({"sha256": sha256, **(facts or {})}))
         tags = [InputTag("mlflow.data.context", context), InputTag("editloom.sha256", sha256)]
         self.client.log_inputs(self.run_id, datasets=[DatasetInput(dataset, tags)])
 

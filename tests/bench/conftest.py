@@ -33,10 +33,20 @@ def measured() -> Measured:
 @pytest.fixture(scope="session")
 def all_measured() -> Callable[..., None]:
     """Write several figures of the attribute editing down, then fail when any misses its bar."""
+    return _writer("attribute")
+
+
+@pytest.fixture(scope="session")
+def evaluation_measured() -> Callable[..., None]:
+    """Write several figures of the evaluation down, then fail when any misses its bar."""
+    return _writer("evaluation")
+
+
+def _writer(group: str) -> Callable[..., None]:
     docs = Path(os.environ.get("BENCH_DOCS", REPOSITORY / "docs"))
 
     def write(*figures: Figure) -> None:
-        made = record_all(docs, figures, group="attribute", command=COMMAND)
+        made = record_all(docs, figures, group=group, command=COMMAND)
         missed = [f"{r.name}: {r.value:.4g} {r.unit}, the bar is {r.bar}" for r in made if r.met is False]
         assert not missed, "\n".join(missed)
 

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor
 
-from evaluation.attribute_report import (
-    EDITOR,
-    NOTHING,
-    STRANGER,
-    TRUTH,
-    AttributeReport,
-    evaluate_attribute_editor,
-    worst_images,
-)
+from data.captions import prompts
+from evaluation.attribute_report import evaluate_attribute_editor, measure_attribute_answers
+from evaluation.edit_report import EDITOR, NOTHING, TRUTH, EditReport
 from evaluation.held_out import HeldOut, held_out_set
 from evaluation.panel import Panel
+from evaluation.pixels import to_images, to_tensor
 from evaluation.report_files import write_report
+from evaluation.sanity_rows import PASTED, STRANGER
 
 
 def _darken(images: Tensor) -> Tensor:
@@ -37,12 +33,12 @@ def held_out(aligned_dir: Path) -> HeldOut:
 
 
 @pytest.fixture(scope="module")
-def report(held_out: HeldOut, panel: Panel) -> AttributeReport:
+def report(held_out: HeldOut, panel: Panel) -> EditReport:
     return evaluate_attribute_editor(_darken, panel, held_out)
 
 
-def test_sanity_rows_stand_beside_the_editor(report: AttributeReport) -> None:
-    assert [row.key for row in report.rows] == [EDITOR, NOTHING, TRUTH, STRANGER]
+def test_sanity_rows_stand_beside_the_editor(report: EditReport) -> None:
+    assert [row.key for row in report.rows] == [EDITOR, NOTHING, PASTED, STRANGER, TRUTH]
     nothing, truth = report.row(NOTHING), report.row(TRUTH)
     assert nothing.metric("psnr_outside").value == 60.0 and nothing.metric("pose_change").value == pytest.approx(0.0)
     assert nothing.metric("identity_cosine").value == pytest.approx(1.0, abs=1e-6)
@@ -51,24 +47,41 @@ def test_sanity_rows_stand_beside_the_editor(report: AttributeReport) -> None:
     assert stranger is not None and stranger < 25.0  # another face altogether
 
 
-def test_spoiled_picture_costs_what_it_changed(report: AttributeReport) -> None:
+def test_spoiled_picture_costs_what_it_changed(report: EditReport) -> None:
     value = report.row(EDITOR).metric("psnr_outside").value
     # 12.75 of 255 levels is 26.02 dB; rounding to 13 and clipping at black move it a little.
     assert value == pytest.approx(26.0, abs=1.0)
     assert report.row(EDITOR).metric("max_change_outside").value == pytest.approx(13.0, abs=0.5)
 
 
-def test_every_metric_names_its_judge_and_count(report: AttributeReport, panel: Panel) -> None:
+def test_pasted_region_is_someone_elses_and_shows_a_seam(report: EditReport) -> None:
+    """The cheat leaves everything outside as it was, is no answer, and its edge is steep."""
+    pasted, truth = report.row(PASTED), report.row(TRUTH)
+    assert pasted.metric("psnr_outside").value == 60.0
+    seam, best = pasted.metric("seam_ratio").value, truth.metric("seam_ratio").value
+    assert seam is not None and best is not None and seam > 1.5 > best
+    errors = [report.row(key).metric("mae_counterfactual_inside").value or 0.0 for key in (PASTED, NOTHING)]
+    assert errors[0] > errors[1]  # a stranger's beard is further from the truth than none
+
+
+def test_every_metric_names_its_judge_and_count(report: EditReport, panel: Panel) -> None:
     digests = {judge.name: judge.digest for judge in panel.judges} | {"renderer": ""}
     for metric in report.row(EDITOR).metrics:
         assert metric.judge_digest == digests[metric.judge] and metric.protocol
-        assert metric.value is not None and metric.n == len(report.held_out)
+        assert metric.n == len(report) and (metric.value is not None or metric.note)
+
+
+def test_images_made_already_measure_like_the_editor_that_made_them(
+    report: EditReport, held_out: HeldOut, panel: Panel
+) -> None:
+    again = measure_attribute_answers(to_images(_darken(to_tensor(held_out.inputs))), panel, held_out)
+    assert again.values() == report.values()
 
 
 def test_photographs_are_judged_by_the_parser(held_out: HeldOut, panel: Panel) -> None:
     photos = replace(held_out, counterfactuals=None, outside=None)
     report = evaluate_attribute_editor(torch.clone, panel, photos)
-    assert [row.key for row in report.rows] == [EDITOR, NOTHING, STRANGER]
+    assert [row.key for row in report.rows] == [EDITOR, NOTHING, PASTED, STRANGER]
     assert report.row(EDITOR).metric("psnr_outside").judge == "parser_eval"
     with pytest.raises(KeyError):
         report.row(EDITOR).metric("psnr_counterfactual")
@@ -79,25 +92,48 @@ def test_editor_that_changes_the_shape_is_refused(held_out: HeldOut, panel: Pane
         evaluate_attribute_editor(lambda images: images[:, :, ::2], panel, held_out)
 
 
-def test_files_are_complete_self_contained_and_reproducible(report: AttributeReport, tmp_path: Path) -> None:
+def test_files_are_complete_self_contained_and_reproducible(report: EditReport, tmp_path: Path) -> None:
     write_report(report, tmp_path / "a")
     write_report(report, tmp_path / "b")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["metrics.json", "per_image.parquet", "report.html", "sheet.png", "strip.png"]
+    assert names == ["metrics.json", "per_image.parquet", "report.html", "sheet.png", "strip.png", "worst.png"]
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     page = (tmp_path / "a" / "report.html").read_text()
     assert "http" not in page and "data:image/png;base64," in page
     record = json.loads((tmp_path / "a" / "metrics.json").read_text())
     assert record["rows"][0]["metrics"][0]["interval"]["level"] == 0.95
+    assert record["worst"] == [report.names[index] for index in report.worst]
+    assert {one["dimension"] for one in record["slices"]} <= set(report.slices)
 
 
-def test_per_image_table_adds_up_to_the_headline(report: AttributeReport, tmp_path: Path) -> None:
+def test_per_image_table_adds_up_to_the_headline(report: EditReport, tmp_path: Path) -> None:
     write_report(report, tmp_path)
     table = pq.read_table(tmp_path / "per_image.parquet").to_pandas()
-    mse = table["editor.squared_error_outside"].sum() / table["editor.values_outside"].sum()
-    assert -10 * np.log10(mse) == pytest.approx(report.headline()["editor/psnr_outside"], rel=1e-12)
-    worst = worst_images(report, "max_change_outside", 3)
-    assert table["editor.max_change_outside"].max() == table["editor.max_change_outside"][worst[0]]
+    for row in report.rows:
+        for name in ("identity_cosine", "pose_change", "mae_counterfactual"):
+            assert table[f"{row.key}.{name}"].mean() == pytest.approx(row.metric(name).value, rel=1e-12)
+    assert list(table["sha256"]) == list(report.names) and "slice.pose" in table
+
+
+def test_clip_direction_is_told_where_a_judge_of_sentences_sits(held_out: HeldOut, panel: Panel) -> None:
+    """A judge whose space is the mean colour: “with” lies towards dark, as the darkened picture does."""
+
+    class Colours:
+        name, digest = "clip_eval", "f6"
+
+        def image_vectors(self, images: Tensor) -> Tensor:
+            return torch.nn.functional.normalize(torch.cat([images.mean(dim=(2, 3)), torch.ones(len(images), 1)], 1))
+
+        def text_vectors(self, texts: Sequence[str]) -> Tensor:
+            without = prompts("face", "beard")[0]
+            return torch.tensor(
+                [[0.0, 0.0, 0.0, 1.0] if text == without else [-0.5, -0.5, -0.5, 0.5] for text in texts]
+            )
+
+    seen = evaluate_attribute_editor(_darken, replace(panel, clip=Colours()), held_out)
+    moved, still = (seen.row(key).metric("clip_direction") for key in (EDITOR, NOTHING))
+    assert moved.value is not None and moved.value > 0.8 and moved.judge == "clip_eval"
+    assert still.value == 0.0 and still.note
 
 
 def test_combined_attribute_tells_what_became_of_each_part(aligned_dir: Path, panel: Panel) -> None:

@@ -35,6 +35,18 @@ def test_truth_keeps_the_face_outside_the_mask(aligned_dir: Path) -> None:
     assert 0.3 < held_out.outside.mean() < 0.98
 
 
+def test_slices_come_from_scenes_and_of_photographs_from_labels(aligned_dir: Path, tmp_path: Path) -> None:
+    rendered = held_out_set(aligned_dir, "beard")
+    assert {"skin tone", "hair style", "light"} <= set(rendered.slices)
+    assert all(len(labels) == len(rendered) for labels in rendered.slices.values())
+    shutil.copytree(aligned_dir, tmp_path / "aligned")
+    manifest = read_manifest(aligned_dir)
+    manifest["scene"] = None
+    write_manifest(manifest, tmp_path / "aligned")
+    photos = held_out_set(tmp_path / "aligned", "beard")
+    assert photos.counterfactuals is None and "skin tone" not in photos.slices and "short hair" in photos.slices
+
+
 def test_vehicles_have_a_truth_of_their_own(tmp_path: Path) -> None:
     """A roof box appears on the roof; outside, only what the crop's resampling rings may move (measured: 1 level)."""
     config = RenderedConfig(

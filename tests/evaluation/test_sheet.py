@@ -8,7 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from evaluation.sheet import at_size, edit_sheet, error_image, grid, mask_image, sheet, time_lapse, write_png
+from evaluation.sheet import (
+    at_size,
+    edit_sheet,
+    error_image,
+    grid,
+    mask_image,
+    sheet,
+    side_by_side,
+    time_lapse,
+    write_png,
+)
 
 
 def _faces(count: int) -> np.ndarray:
@@ -33,6 +43,20 @@ def test_error_is_amplified_and_clipped_without_wrapping() -> None:
 def test_columns_of_unequal_length_are_refused() -> None:
     with pytest.raises(ValueError, match="the same number"):
         sheet([("a", _faces(2)), ("b", _faces(3))])
+
+
+def test_two_halves_hold_every_row_at_one_height() -> None:
+    faces = np.arange(5, dtype=np.uint8)[:, None, None, None] * 40 + np.zeros((1, 16, 16, 3), np.uint8)
+    labels = [f"row {index}" for index in range(5)]
+    page = side_by_side([("input", faces)], title="five", row_labels=labels)
+    half = sheet([("input", faces[:3])], title="five", row_labels=labels[:3])
+    assert np.array_equal(page[:, : half.shape[1]], half)
+    shown = {value for value in (0, 40, 80, 120, 160) if (page == value).all(axis=2).sum() >= 192 * 192}
+    assert shown == {0, 40, 80, 120, 160}
+    right = page[:, half.shape[1] :]
+    assert [int(np.argwhere((side == value).all(axis=2))[0, 0]) for side, value in ((half, 0), (right, 120))] == [
+        int(np.argwhere((half == 0).all(axis=2))[0, 0])
+    ] * 2
 
 
 def test_sheet_without_truth_shows_the_change_instead() -> None:

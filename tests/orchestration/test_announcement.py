@@ -46,17 +46,17 @@ def test_release_that_died_before_it_was_told_is_registered_once_by_the_next_run
     assert versions(baseline) == ["1"]
     told = [editloom(baseline, *MAKE) for _ in range(2)]
     assert [done.returncode for done in told] == [0, 0] and "1 reused" in told[0].stdout
-    assert len(set(baseline.state.glob("runs/*/*.job")) - jobs_before) == 1  # the killed one; no other was needed
+    assert len(set(baseline.state.glob("runs/*/*.job")) - jobs_before) == 2  # the killed one, and the gate's
     assert len(ledger.entries(baseline.root)) == entries_before + 1 and journal.unfinished(baseline.root) == []
     assert versions(baseline) == ["1", "2"]
     assert_told(baseline)
 
 
 def assert_told(ws: Workspace) -> None:
-    """The candidate is the entry's own run, and that run bears the data version."""
+    """The champion is the entry's own run, and that run bears the data version."""
     tracker, made = open_tracker(ws), last(ws).materialization
     name = json.loads((ws.root / RELEASE.path / "release.json").read_text())["model"]
-    found = registry.resolve(tracker, name, registry.CANDIDATE)
+    found = registry.resolve(tracker, name, registry.CHAMPION)
     assert found is not None and found.version == "2" and found.run_id == made.mlflow_run
     assert tracker.client.get_run(found.run_id).data.tags[TAG_DATA_VERSION] == made.data_version
     registered = json.loads((ws.root / RELEASE.evidence_path / "registered.json").read_text())

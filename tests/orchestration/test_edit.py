@@ -20,6 +20,7 @@ from data.landmarks import DlibDetector
 from data.png import Pixels
 from orchestration.edit import edit_photos, edit_with_release, plan_files
 from orchestration.photo_edit import Alignment, EditOptions, PhotoEditor
+from orchestration.tracking import open_tracker
 from orchestration.workspace import Workspace
 
 
@@ -171,7 +172,18 @@ def test_released_editor_edits_a_photo_at_its_own_size(baseline: Workspace, face
     said = StringIO()
     edit_with_release(baseline, "beard", tmp_path / "in.png", tmp_path / "out.png", EditOptions(), Console(file=said))
     assert Image.open(tmp_path / "out.png").size == (face.shape[1], face.shape[0])
-    assert "candidate" in said.getvalue()
+    assert "warning" not in said.getvalue()
+
+
+def test_champion_that_somebody_moved_is_used_with_a_warning(baseline: Workspace, tmp_path: Path) -> None:
+    crop = np.zeros((64, 64, 3), np.uint8)
+    Image.fromarray(crop).save(tmp_path / "in.png")
+    tracker, name = open_tracker(baseline), baseline.params().attribute_release.model_name("beard")
+    tracker.client.set_registered_model_alias(name, "previous", "1")
+    said, options = StringIO(), EditOptions(aligned=True)
+    console = Console(file=said, width=200)
+    edit_with_release(baseline, "beard", tmp_path / "in.png", tmp_path / "out.png", options, console)
+    assert "moved behind its back" in said.getvalue()
 
 
 def test_strength_zero_leaves_the_photo(baseline: Workspace, tmp_path: Path) -> None:

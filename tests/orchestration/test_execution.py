@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from orchestration.graph import GRAPH, AssetId
+from orchestration.release.decisions import last_decision
 from orchestration.store import journal, ledger
 from orchestration.store.ledger import LedgerEntry
 from orchestration.store.payload import digest_payload
@@ -158,16 +159,19 @@ def test_expectations_are_linked_from_mlflow(finished: Workspace, client: Mlflow
     assert "evidence/checks.json" in [file.path for file in client.list_artifacts(run.info.run_id, "evidence")]
 
 
-def test_each_editor_is_a_registered_candidate(finished: Workspace, tmp_path: Path) -> None:
+def test_each_editor_is_the_champion_by_a_decision_in_the_ledger(finished: Workspace, tmp_path: Path) -> None:
     tracker = open_tracker(finished)
     for attribute in finished.params().attributes:
         release = AssetId("attribute_release", attribute)
         made = entry_of(finished, release).materialization
         name = json.loads((finished.root / release.path / "release.json").read_text())["model"]
-        found = registry.resolve(tracker, name, registry.CANDIDATE)
+        found = registry.resolve(tracker, name, registry.CHAMPION)
         assert found is not None and found.run_id == made.mlflow_run
         assert found.tags["editloom.release"] == made.data_version
-        assert registry.resolve(tracker, name, registry.CHAMPION) is None
+        assert registry.resolve(tracker, name, registry.CANDIDATE) is None
+        decided = last_decision(finished.root, name)
+        assert decided is not None and decided.decision.release == entry_of(finished, release).entry_hash
+        assert found.tags["editloom.decision"] == decided.entry.entry_hash
         files = registry.download(tracker, found, tmp_path / attribute)
         editor = finished.payload("attribute_editor", attribute) / "editor.safetensors"
         assert (files / "editor.safetensors").read_bytes() == editor.read_bytes()

@@ -267,11 +267,24 @@ def test_rooms_accept_what_the_settings_may_say(preset: Path) -> None:
 def test_policy_is_read_and_wrong_ones_are_named(tmp_path: Path) -> None:
     policy = load_policy(ROOT / "mlflow" / "policy.yaml")["attribute_editor"]
     bar = {r.metric: r for r in policy.requires}["attribute_success"]
-    assert bar.met(0.9) and not bar.met(0.89) and not bar.met(float("nan"))
+    assert bar.at_least == 0.9 and policy.approval == "none"
     wrong = tmp_path / "policy.yaml"
-    wrong.write_text("attribute_editor: {report: r, first_alias: a, requires: [{metric: m}]}")
-    with pytest.raises(UserError, match="neither at_least nor at_most"):
-        load_policy(wrong)
+    for body, told in (
+        ("requires: [{metric: seam_ratio}]", "neither at_least nor at_most"),
+        ("requires: [{metric: seam_ration, at_most: 1}]", "did you mean `seam_ratio`"),
+        ("requires: [{metric: seam_ratio, at_mots: 1}]", "did you mean `at_most`"),
+        ("require: [{metric: seam_ratio, at_most: 1}]", "did you mean `requires`"),
+    ):
+        wrong.write_text(f"attribute_editor: {{report: attribute_report, {body}}}")
+        with pytest.raises(UserError, match=told):
+            load_policy(wrong)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "orchestration" / "release_files").glob("*.policy.yaml")), ids=lambda p: p.name
+)
+def test_presets_own_policy_is_read(path: Path) -> None:
+    assert load_policy(path)["attribute_editor"].checks == ("independence", "report_judges", "aliases")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from torch import Tensor
 from data.errors import UserError
 from data.render import ATTRIBUTES, REGIONS
 from training.judges import JUDGES, JudgeRecord, JudgeSet, JudgesManifest, load_judges
+from training.judges.clip_network import ClipNet, caption_tokens
 from training.judges.learning import half_weights
 from training.judges.loading import MANIFEST, build_network
 from training.judges.objectives import network_for
@@ -27,7 +28,12 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     for spec in JUDGES:
         network = network_for(spec.kind, len(ATTRIBUTES), len(REGIONS))
-        weights = tensor_bytes(half_weights(build_network(spec.kind, network)))
+        if spec.kind == "clip":
+            words = caption_tokens("face")
+            network = network.model_copy(update={"mean": (0.0,) * 3, "std": (1.0,) * 3, "tokens": words})
+        net = build_network(spec.kind, network)
+        state = half_weights(net)
+        weights = tensor_bytes(net.compact(state) if isinstance(net, ClipNet) else state)
         (out / f"{spec.name}.safetensors").write_bytes(weights)
         records[spec.name] = JudgeRecord(
             kind=spec.kind,
@@ -71,6 +77,7 @@ def test_gradients_reach_the_images_and_not_the_weights(judges: JudgeSet) -> Non
         + judges.parser_train.probabilities(images)[:, 0].sum()
         + judges.pose.angles_deg(images).sum()
         + judges.features.features(images).sum()
+        + judges.clip_train.image_vectors(images)[:, 0].sum()
     )
     torch.autograd.backward(loss)
     assert images.grad is not None and float(images.grad.abs().sum()) > 0

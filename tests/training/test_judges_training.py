@@ -27,7 +27,13 @@ TINY = JudgeImagesConfig(
     subjects=3, single_subjects=3, images_per_subject=2, held_out_subjects=3, held_out_images=2, render_size_px=64
 )
 SHORT = JudgeTrainingConfig(
-    identity_kimg=0.008, attribute_kimg=0.008, parser_kimg=0.008, pose_kimg=0.008, features_kimg=0.008, batch_size=4
+    identity_kimg=0.008,
+    attribute_kimg=0.008,
+    parser_kimg=0.008,
+    pose_kimg=0.008,
+    features_kimg=0.008,
+    clip_kimg=0.016,  # its batches are twice as large
+    batch_size=4,
 )
 
 
@@ -88,11 +94,11 @@ def test_interrupted_training_keeps_its_finished_judges(
         (work / "weights").mkdir(parents=True, exist_ok=True)
         (work / "weights" / kept.name).write_bytes(kept.read_bytes())
     before = {path.name: path.stat().st_mtime_ns for path in (work / "weights").iterdir()}
-    assert len(before) == 4
+    assert len(before) == 5
     train_judges(images_dir, tmp_path / "out", SHORT, workdir=work)
     after = {path.name: path.stat().st_mtime_ns for path in (work / "weights").iterdir()}
     assert {name: after[name] for name in before} == before
-    assert len(after) == 9
+    assert len(after) == 11
     assert payload(tmp_path / "out") == payload(trained[0])
 
 
@@ -101,6 +107,17 @@ def test_trained_set_loads_and_judges(trained: tuple[Path, Path]) -> None:
     assert judges.identity_eval.vectors(torch.zeros(2, 3, 64, 64)).shape == (2, 128)
     assert judges.identity_train.digest != judges.identity_eval.digest
     assert "| identity_eval | eval |" in judges.manifest.card
+
+
+def test_trained_clips_know_their_words_and_their_own_pool(trained: tuple[Path, Path]) -> None:
+    judges = load_judges(trained[0])
+    ours, theirs = judges.clip_train, judges.clip_eval
+    assert ours.text_vectors(["a face with a beard"]).shape == ours.image_vectors(torch.zeros(1, 3, 64, 64)).shape
+    assert ours.unknown_words("a face with a purple beard") == ("purple",)
+    assert ours.digest != theirs.digest and ours.net.mean != theirs.net.mean
+    records = judges.manifest.judges
+    assert {"zero_shot_accuracy_mean", "zero_shot_accuracy_beard"} <= records["clip_eval"].scores.keys()
+    assert "| clip_eval | eval |" in judges.manifest.card
 
 
 def test_vehicles_train_judges_of_their_own(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -4,13 +4,22 @@ What trains them (`training.judges.train`, `training.judges.images`) is imported
 """
 
 from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig
-from training.judges.interface import AttributeJudge, FeaturesJudge, IdentityJudge, Judge, ParserJudge, PoseJudge
+from training.judges.interface import (
+    AttributeJudge,
+    ClipJudge,
+    FeaturesJudge,
+    IdentityJudge,
+    Judge,
+    ParserJudge,
+    PoseJudge,
+)
 from training.judges.loading import JudgeRecord, JudgeSet, JudgesManifest, load_judges, read_judges_manifest
 from training.judges.shipped import install_shipped_judges, shipped_judges_dir
 
 __all__ = [
     "JUDGES",
     "AttributeJudge",
+    "ClipJudge",
     "FeaturesJudge",
     "IdentityJudge",
     "Judge",

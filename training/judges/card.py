@@ -13,6 +13,7 @@ HEADLINES: dict[str, tuple[str, ...]] = {
     "attribute": ("accuracy_mean", "accuracy_min", "balanced_accuracy_min"),
     "pose": ("error_deg", "yaw_error_deg", "pitch_error_deg", "roll_error_deg"),
     "features": ("rank1", "accuracy_mean"),
+    "clip": ("zero_shot_accuracy_mean", "zero_shot_accuracy_min", "zero_shot_balanced_accuracy_mean"),
 }
 LIMITS = """\
 Trained on rendered {category}s alone, at 64×64 pixels. On photographs their answers have no known accuracy.
@@ -46,7 +47,7 @@ def card_text(
 
 
 def _row(name: str, record: JudgeRecord, training: JudgeTrainingConfig) -> str:
-    seen = training.iterations(record.kind) * training.batch_size
+    seen = training.iterations(record.kind) * training.batch_of(record.kind)
     first, end = record.training_subjects
     scores = ", ".join(f"{key} {record.scores[key]:.4g}" for key in HEADLINES[record.kind] if key in record.scores)
     return f"| {name} | {record.role} | {seen:,} | {first:,} to {end - 1:,} | {scores} |"

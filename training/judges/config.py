@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.categories import FACE, Category, SeedRanges, category
 from training.judges.networks import JUDGE_SIZE_PX
 
-Kind = Literal["parser", "identity", "attribute", "pose", "features"]
+Kind = Literal["parser", "identity", "attribute", "pose", "features", "clip"]
 Role = Literal["train", "eval"]
 PoolName = Literal["train", "eval", "pose", "features", "held_out"]
 
@@ -30,9 +30,11 @@ JUDGES: tuple[JudgeSpec, ...] = (
     JudgeSpec("parser_train", "parser", "train", "train"),
     JudgeSpec("identity_train", "identity", "train", "train"),
     JudgeSpec("pose_train", "pose", "train", "train"),
+    JudgeSpec("clip_train", "clip", "train", "train"),
     JudgeSpec("attribute_eval", "attribute", "eval", "eval"),
     JudgeSpec("parser_eval", "parser", "eval", "eval"),
     JudgeSpec("identity_eval", "identity", "eval", "eval"),
+    JudgeSpec("clip_eval", "clip", "eval", "eval"),
     JudgeSpec("pose", "pose", "eval", "pose"),
     JudgeSpec("features", "features", "eval", "features"),
 )
@@ -93,17 +95,25 @@ class JudgeTrainingConfig(BaseModel):
     parser_kimg: float = Field(64.0, gt=0, le=100_000, description="Thousand images that a parser sees.")
     pose_kimg: float = Field(240.0, gt=0, le=100_000, description="Thousand images that the pose judge sees.")
     features_kimg: float = Field(120.0, gt=0, le=100_000, description="Thousand images that the features judge sees.")
-    batch_size: int = Field(64, ge=2, le=4_096, description="Images per step.")
+    clip_kimg: float = Field(320.0, gt=0, le=100_000, description="Thousand captioned images that a CLIP judge sees.")
+    batch_size: int = Field(64, ge=2, le=4_096, description="Images per step; a CLIP judge takes twice as many.")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Peak of the one-cycle schedule (AdamW).")
     identity_learning_rate: float = Field(8e-3, gt=0, le=1, description="The same for what learns whom it sees.")
+    clip_learning_rate: float = Field(1e-3, gt=0, le=1, description="The same for CLIP: at twice this it stalls.")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW's decoupled weight decay.")
     seed: int = Field(0, ge=0, description="Seed of initial weights, order and jitter.")
 
     def iterations(self, kind: Kind) -> int:
         """Steps that a judge of this kind trains."""
         kimg: float = getattr(self, f"{kind}_kimg")
-        return max(1, round(kimg * 1000 / self.batch_size))
+        return max(1, round(kimg * 1000 / self.batch_of(kind)))
+
+    def batch_of(self, kind: Kind) -> int:
+        """Images per step of this kind: what a caption is told from is the rest of its batch."""
+        return self.batch_size * 2 if kind == "clip" else self.batch_size
 
     def peak_rate(self, kind: Kind) -> float:
         """The schedule's peak for this kind."""
+        if kind == "clip":
+            return self.clip_learning_rate
         return self.identity_learning_rate if kind in ("identity", "features") else self.learning_rate

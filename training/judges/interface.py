@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from data.attribute_names import parts_of
 from data.errors import UserError
+from training.judges.clip_network import ClipNet, tokenize
 from training.judges.config import Kind, Role
 from training.judges.networks import JUDGE_SIZE_PX, ParserNet, VectorNet
 
@@ -108,6 +109,27 @@ class FeaturesJudge(Judge):
     def features(self, images: Tensor) -> Tensor:
         """The penultimate vector, N×F, of zero mean and unit variance on its own training images."""
         return self.net.embedding(to_judge_size(images))
+
+
+@dataclass(frozen=True)
+class ClipJudge(Judge):
+    """Pictures and sentences in one space: the dot product of two is how well they agree."""
+
+    net: ClipNet
+
+    def image_vectors(self, images: Tensor) -> Tensor:
+        """Unit vectors, N×D; the network normalises with the statistics of its own training images."""
+        return self.net.encode_image(to_judge_size(images))
+
+    def text_vectors(self, texts: Sequence[str]) -> Tensor:
+        """Unit vectors of M sentences, M×D. A word that no caption used counts as nothing, see `unknown_words`."""
+        tokens = tokenize(texts, self.net.architecture)
+        return self.net.encode_text(tokens.to(next(self.net.parameters()).device))
+
+    def unknown_words(self, text: str) -> tuple[str, ...]:
+        """The words of a sentence of which some part was in no caption."""
+        known = set(self.net.tokens)
+        return tuple(word for word in text.split() if not set(tokenize([word])[0].tolist()) <= known)
 
 
 def to_judge_size(images: Tensor) -> Tensor:

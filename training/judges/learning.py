@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from data.categories import Category
+from training.judges.clip_network import ClipNet
 from training.judges.config import JudgeSpec, JudgeTrainingConfig, Kind, first_subject
 from training.judges.jitter import jitter
 from training.judges.loading import NetworkRecord
@@ -20,7 +21,15 @@ from training.judges.pools import Pool
 from training.judges.traits import subject_traits
 
 # Who somebody is, and how the head is turned, shows in fractions of a pixel: strong jitter hides it.
-JITTER: dict[Kind, float] = {"parser": 1.0, "attribute": 0.5, "pose": 0.3, "identity": 0.3, "features": 0.3}
+JITTER: dict[Kind, float] = {
+    "parser": 1.0,
+    "attribute": 0.5,
+    "pose": 0.3,
+    "identity": 0.3,
+    "features": 0.3,
+    "clip": 0.5,
+}
+MAX_CLIP_GRADIENT = 1.0
 
 
 def learn(
@@ -39,21 +48,24 @@ def learn(
     traits = subject_traits(kind, first_subject(spec.pool, kind.seeds), int(pool.subjects.max()) + 1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_torch_seed(seed, 0))
-        objective = objective_for(spec.kind, network, torch.from_numpy(traits))
+        objective = objective_for(spec.kind, network, torch.from_numpy(traits), kind)
     objective.train().to(memory_format=torch.channels_last)
     total = config.iterations(spec.kind)
     optimizer = torch.optim.AdamW(_groups(objective, config.weight_decay), lr=config.peak_rate(spec.kind))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.peak_rate(spec.kind), total + 1, pct_start=0.1)
     for iteration in range(total):
-        batch = draw_batch(pool, seed, iteration, total, config.batch_size, JITTER[spec.kind])
+        batch = draw_batch(pool, seed, iteration, total, config.batch_of(spec.kind), JITTER[spec.kind])
         optimizer.zero_grad(set_to_none=True)
         loss = objective(batch)
         torch.autograd.backward(loss)
+        if spec.kind == "clip":
+            nn.utils.clip_grad_norm_(objective.parameters(), MAX_CLIP_GRADIENT)
         optimizer.step()
         schedule.step()
         if progress is not None:
             progress(iteration + 1, float(loss.detach()))
-    return half_weights(objective.net)
+    weights = half_weights(objective.net)
+    return objective.net.compact(weights) if isinstance(objective.net, ClipNet) else weights
 
 
 def draw_batch(pool: Pool, seed: list[int], iteration: int, total: int, batch_size: int, strength: float) -> Batch:
@@ -71,6 +83,7 @@ def draw_batch(pool: Pool, seed: list[int], iteration: int, total: int, batch_si
         attributes=torch.from_numpy(pool.attributes[chosen]).float(),
         subjects=torch.from_numpy(pool.subjects[chosen]),
         done=iteration / total,
+        caption_seed=(*seed, 1 + iteration),
     )
 
 

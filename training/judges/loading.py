@@ -14,8 +14,17 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load as load_tensors
 
 from data.errors import UserError
+from training.judges.clip_network import ClipNet
 from training.judges.config import Kind, Role
-from training.judges.interface import AttributeJudge, FeaturesJudge, IdentityJudge, Judge, ParserJudge, PoseJudge
+from training.judges.interface import (
+    AttributeJudge,
+    ClipJudge,
+    FeaturesJudge,
+    IdentityJudge,
+    Judge,
+    ParserJudge,
+    PoseJudge,
+)
 from training.judges.networks import ParserNet, VectorNet
 from training.judges.pins import PINS
 
@@ -26,7 +35,10 @@ _J = TypeVar("_J", bound=Judge)
 
 
 class NetworkRecord(BaseModel):
-    """How a judge's network is built; `embed`, `depth` and `outputs` are a VectorNet's."""
+    """How a judge's network is built; `embed`, `depth` and `outputs` are a VectorNet's, what follows a ClipNet's.
+
+    `mean` and `std` are of the channels of its training images, `tokens` the ids of the words that it learnt.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,6 +46,10 @@ class NetworkRecord(BaseModel):
     outputs: int
     depth: int = 1
     embed: int = 0
+    architecture: str = ""
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    tokens: tuple[int, ...] = ()
 
 
 class JudgeRecord(BaseModel):
@@ -146,6 +162,16 @@ class JudgeSet:
         """The features judge."""
         return _typed(self.judge("features"), FeaturesJudge)
 
+    @cached_property
+    def clip_train(self) -> ClipJudge:
+        """The CLIP of losses."""
+        return _typed(self.judge("clip_train"), ClipJudge)
+
+    @cached_property
+    def clip_eval(self) -> ClipJudge:
+        """The CLIP of metrics."""
+        return _typed(self.judge("clip_eval"), ClipJudge)
+
     def _load(self, name: str) -> Judge:
         record = self.manifest.judges.get(name)
         if record is None:
@@ -191,21 +217,26 @@ def build_judge(
     head = (name, record.kind, record.role, record.sha256)
     if isinstance(net, ParserNet):
         return ParserJudge(*head, net, regions)
+    if isinstance(net, ClipNet):
+        return ClipJudge(*head, net)
     if record.kind == "attribute":
         return AttributeJudge(*head, net, attributes)
     vector_judges = {"identity": IdentityJudge, "pose": PoseJudge, "features": FeaturesJudge}
     return vector_judges[record.kind](*head, net)
 
 
-def build_network(kind: Kind, network: NetworkRecord) -> ParserNet | VectorNet:
+def build_network(kind: Kind, network: NetworkRecord) -> ParserNet | VectorNet | ClipNet:
     """An untrained network of this shape."""
+    if kind == "clip":
+        return ClipNet(network.architecture, network.mean, network.std, network.tokens)
     if kind == "parser":
         return ParserNet(network.widths, network.outputs)
     return VectorNet(network.widths, network.depth, network.embed, network.outputs)
 
 
-def _fill(net: ParserNet | VectorNet, name: str, data: bytes) -> None:
-    unmatched = net.load_state_dict({key: value.float() for key, value in load_tensors(data).items()}, strict=False)
+def _fill(net: ParserNet | VectorNet | ClipNet, name: str, data: bytes) -> None:
+    state = {key: value.float() for key, value in load_tensors(data).items()}
+    unmatched = net.load_state_dict(net.expand(state) if isinstance(net, ClipNet) else state, strict=False)
     missing = [
         key for key in unmatched.missing_keys if not key.endswith("num_batches_tracked")
     ]  # of use in training only

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.random import Generator, Philox, SeedSequence
 from pytorch_metric_learning.losses import ArcFaceLoss
 from torch import Tensor, nn
 
+from data.captions import draw_caption
+from data.categories import Category
+from training.judges.clip_network import SMALL, ClipNet, tokenize
 from training.judges.config import Kind
 from training.judges.interface import POSE_UNIT_DEG
 from training.judges.loading import NetworkRecord, build_network
@@ -34,6 +40,7 @@ class Batch:
     attributes: Tensor  # float32 N×A, 0 or 1
     subjects: Tensor  # int64 N
     done: float  # share of training done, 0 … 1
+    caption_seed: tuple[int, ...] = ()  # of the captions that are drawn for the images
 
 
 class Objective(nn.Module):
@@ -139,11 +146,40 @@ class FeaturesObjective(Objective):
         return attribute + pose_loss(out[:, -3:], batch.pose_deg) + who
 
 
-def objective_for(kind: Kind, network: NetworkRecord, traits: Tensor) -> Objective:
+class ClipObjective(Objective):
+    """OpenCLIP's own loss: which caption of the batch is the image's, and which image is the caption's."""
+
+    def __init__(self, net: ClipNet, category: str, attributes: Sequence[str]) -> None:
+        super().__init__()
+        from open_clip.loss import ClipLoss  # seconds: only CLIP's training pays for it
+
+        self.net = net
+        self.loss = ClipLoss()
+        self.category, self.attributes = category, tuple(attributes)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The mean over both directions; the towers run in bfloat16, the loss in float32."""
+        net = self.net
+        assert isinstance(net, ClipNet)
+        with torch.autocast(batch.images.device.type, torch.bfloat16):
+            images, texts = net.encode_image(batch.images), net.encode_text(tokenize(self.captions(batch)))
+        loss: Tensor = self.loss(images, texts, net.scale)
+        return loss
+
+    def captions(self, batch: Batch) -> list[str]:
+        """A sentence drawn for each image of the batch."""
+        draws = Generator(Philox(SeedSequence(batch.caption_seed)))
+        labels = (batch.attributes > 0.5).tolist()
+        return [draw_caption(self.category, dict(zip(self.attributes, one, strict=True)), draws) for one in labels]
+
+
+def objective_for(kind: Kind, network: NetworkRecord, traits: Tensor, of: Category[Any, Any]) -> Objective:
     """The objective of a kind of judge, with fresh weights from torch's current generator; `traits` is S×T."""
     net = build_network(kind, network)
     if isinstance(net, ParserNet):
         return ParserObjective(net)
+    if isinstance(net, ClipNet):
+        return ClipObjective(net, of.name, of.attributes)
     if kind == "identity":
         return IdentityObjective(net, traits)
     if kind == "features":
@@ -152,7 +188,9 @@ def objective_for(kind: Kind, network: NetworkRecord, traits: Tensor) -> Objecti
 
 
 def network_for(kind: Kind, attributes: int, regions: int) -> NetworkRecord:
-    """The shape of a kind's network: all nine together stay under 6 MB in half precision."""
+    """The shape of a kind's network; a CLIP's statistics and words are filled in from its pool."""
+    if kind == "clip":
+        return NetworkRecord(widths=(), outputs=0, architecture=SMALL)
     if kind == "parser":
         return NetworkRecord(widths=(12, 24, 48, 64), outputs=regions)
     if kind == "identity":

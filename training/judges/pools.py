@@ -58,6 +58,15 @@ def save_pool(pool: Pool, folder: Path) -> None:
     (folder / "complete").touch()
 
 
+def channel_statistics(pool: Pool) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel over the pool's images in [-1, 1], to five decimals."""
+    counts = np.stack([np.bincount(pool.images[..., c].ravel(), minlength=256) for c in range(3)]).astype(np.float64)
+    levels, shares = np.arange(256) / 127.5 - 1.0, counts / counts.sum(axis=1, keepdims=True)
+    mean = shares @ levels
+    std = np.sqrt(shares @ levels**2 - mean**2)
+    return tuple(round(float(v), 5) for v in mean), tuple(round(float(v), 5) for v in std)
+
+
 def render_pool(rows: pa.Table, config: JudgeImagesConfig, progress: Callable[[int, int], None] | None = None) -> Pool:
     """Renders and aligns every row of a judge_images table; `progress` hears of pictures done and their total."""
     kind, n = config.kind, rows.num_rows

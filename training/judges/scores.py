@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from data.captions import prompts
+from data.categories import FACE, Category
 from training.judges.interface import (
     AttributeJudge,
+    ClipJudge,
     FeaturesJudge,
     IdentityJudge,
     Judge,
@@ -24,10 +28,10 @@ HISTOGRAM_BINS = 8  # per channel
 DIGITS = 5  # scores are rounded to this, so that the last bits of a sum do not change a payload
 
 
-def scores_of(judge: Judge, pool: Pool) -> dict[str, float]:
+def scores_of(judge: Judge, pool: Pool, kind: Category[Any, Any] = FACE) -> dict[str, float]:
     """The held-out scores of a judge, by name."""
     with torch.no_grad():
-        scores = _scores(judge, pool)
+        scores = _scores(judge, pool, kind)
     return {name: round(value, DIGITS) for name, value in scores.items()}
 
 
@@ -61,7 +65,9 @@ def _histogram(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (counts / len(codes)).astype(np.float32)
 
 
-def _scores(judge: Judge, pool: Pool) -> dict[str, float]:
+def _scores(judge: Judge, pool: Pool, kind: Category[Any, Any]) -> dict[str, float]:
+    if isinstance(judge, ClipJudge):
+        return zero_shot_scores(judge, pool, kind)
     if isinstance(judge, ParserJudge):
         return parser_scores(judge, pool)
     if isinstance(judge, AttributeJudge):
@@ -104,6 +110,18 @@ def attribute_scores(found: NDArray[np.bool_], truth: NDArray[np.bool_], names: 
         "accuracy_min": float(right.min()),
         "balanced_accuracy_min": min(balanced),
         **accuracy,
+    }
+
+
+def zero_shot_scores(judge: ClipJudge, pool: Pool, kind: Category[Any, Any]) -> dict[str, float]:
+    """Accuracy of telling each attribute by which of its two prompts is nearer: mean, smallest, balanced, each."""
+    vectors = _in_batches(judge.image_vectors, pool)
+    pairs = [judge.text_vectors(prompts(kind.name, name)).numpy() for name in kind.attributes]
+    found = np.stack([vectors @ there > vectors @ without for without, there in pairs], axis=1)
+    scores = attribute_scores(found, pool.attributes, kind.attributes)
+    balanced = [_balanced(found[:, i], pool.attributes[:, i]) for i in range(len(kind.attributes))]
+    return {f"zero_shot_{name}": value for name, value in scores.items()} | {
+        "zero_shot_balanced_accuracy_mean": float(np.mean(balanced))
     }
 
 

@@ -16,13 +16,14 @@ from safetensors.torch import save as tensor_bytes
 
 from training.allocator import keep_freed_memory
 from training.judges.card import card_text
+from training.judges.clip_network import caption_tokens
 from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig, PoolName
 from training.judges.images import read_judge_images, rows_digest, subject_range
 from training.judges.learning import JITTER, learn
 from training.judges.loading import MANIFEST, JudgeRecord, JudgesManifest, NetworkRecord, build_judge
 from training.judges.networks import JUDGE_SIZE_PX
 from training.judges.objectives import network_for
-from training.judges.pools import Pool, pool_of
+from training.judges.pools import Pool, channel_statistics, pool_of
 from training.judges.scores import colour_histogram_rank1, scores_of
 from training.progress import Progress, ProgressFn
 
@@ -78,7 +79,7 @@ class _Run:
         self.kind = self.images_config.kind
         self.config = config
         self.workdir = workdir
-        self.report = _Reporter(progress, sum(config.iterations(spec.kind) for spec in JUDGES) * config.batch_size)
+        self.report = _Reporter(progress, sum(_images_seen(config, spec) for spec in JUDGES))
         self._held_out: Pool | None = None
 
     def pool(self, name: PoolName) -> Pool:
@@ -105,7 +106,7 @@ class _Run:
             partial = path.with_suffix(".partial")
             partial.write_bytes(self._train(spec))
             partial.replace(path)
-        self.report.finished(self.config.iterations(spec.kind) * self.config.batch_size, trained=missing)
+        self.report.finished(_images_seen(self.config, spec), trained=missing)
         return path.read_bytes()
 
     def record(self, spec: JudgeSpec, weights: bytes) -> JudgeRecord:
@@ -120,7 +121,7 @@ class _Run:
             held_out_subjects=subject_range("held_out", self.images_config),
         )
         judge = build_judge(spec.name, record, weights, self.kind.attributes, self.kind.regions)
-        return record.model_copy(update={"scores": scores_of(judge, self.held_out())})
+        return record.model_copy(update={"scores": scores_of(judge, self.held_out(), self.kind)})
 
     def manifest(self, records: dict[str, JudgeRecord]) -> JudgesManifest:
         """judges.json."""
@@ -140,7 +141,7 @@ class _Run:
         )
 
     def _train(self, spec: JudgeSpec) -> bytes:
-        batch = self.config.batch_size
+        batch = self.config.batch_of(spec.kind)
 
         def learning(iteration: int, loss: float) -> None:
             self.report(iteration * batch, f"training {spec.name}", {"loss": loss})
@@ -149,7 +150,11 @@ class _Run:
         return tensor_bytes(dict(sorted(state.items())))
 
     def _network(self, spec: JudgeSpec) -> NetworkRecord:
-        return network_for(spec.kind, len(self.kind.attributes), len(self.kind.regions))
+        network = network_for(spec.kind, len(self.kind.attributes), len(self.kind.regions))
+        if spec.kind != "clip":
+            return network
+        mean, std = channel_statistics(self.pool(spec.pool))
+        return network.model_copy(update={"mean": mean, "std": std, "tokens": caption_tokens(self.kind.name)})
 
     def _pool_key(self, name: PoolName) -> str:
         """What a pool's pixels depend on: another pool's rows do not count."""
@@ -166,7 +171,7 @@ class _Run:
                 "judge": spec.name,
                 "network": self._network(spec).model_dump(),
                 "iterations": self.config.iterations(spec.kind),
-                "batch_size": self.config.batch_size,
+                "batch_size": self.config.batch_of(spec.kind),
                 "learning_rate": self.config.peak_rate(spec.kind),
                 "weight_decay": self.config.weight_decay,
                 "seed": self.config.seed,
@@ -199,6 +204,10 @@ class _Reporter:
         """A judge is done; only one trained now says something about the rate."""
         self._before += images
         self._trained += images if trained else 0
+
+
+def _images_seen(config: JudgeTrainingConfig, spec: JudgeSpec) -> int:
+    return config.iterations(spec.kind) * config.batch_of(spec.kind)
 
 
 def _digest(value: dict[str, Any]) -> str:

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
 
-from evaluation.metrics.intervals import Bootstrap, ratio_interval
+import numpy as np
+import pytest
+
+from evaluation.metrics.intervals import Bootstrap, Protocol, percentile_interval, ratio_interval
+from evaluation.metrics.measure import Measure
+from evaluation.metrics.metric import Interval, Judge
+from evaluation.metrics.paired import paired_difference
+
+JUDGE = Judge("judge", "00")
+PROTOCOL = Protocol("value", "ratio", "a value", True)
 
 
 def _clustered(rng: np.random.Generator, clusters: int = 100, each: int = 4) -> tuple[np.ndarray, list[str]]:
@@ -12,15 +21,53 @@ def _clustered(rng: np.random.Generator, clusters: int = 100, each: int = 4) -> 
     return level + 0.3 * rng.standard_normal(clusters * each), [f"s{i // each}" for i in range(clusters * each)]
 
 
-def test_interval_covers_the_mean_at_its_level() -> None:
-    rng, bootstrap, hits, runs = np.random.default_rng(0), Bootstrap(replicates=300), 0, 300
-    for _ in range(runs):
-        values, subjects = _clustered(rng)
-        interval = ratio_interval(values, np.ones_like(values), subjects, bootstrap)
-        assert interval is not None
-        hits += interval.low <= 0.0 <= interval.high
-    # 300 runs at 95 %: standard deviation 1.3 points; 300 replicates cost about one more.
-    assert 0.90 <= hits / runs <= 0.985
+def _simulated(rng: np.random.Generator, ids: np.ndarray) -> np.ndarray:
+    """Values of mean 0: half of their variance is the subject's own, by a draw per subject."""
+    return rng.standard_normal(int(ids.max()) + 1)[ids] + rng.standard_normal(len(ids))
+
+
+def _coverage(draw: Callable[[np.random.Generator], Interval | None]) -> float:
+    """The share of 2,000 fixed-seed simulations whose interval holds 0."""
+    rng, hits = np.random.default_rng(0), 0
+    for _ in range(2000):
+        interval = draw(rng)
+        hits += interval is not None and interval.low <= 0.0 <= interval.high
+    return hits / 2000
+
+
+@pytest.mark.parametrize("subjects", [20, 100])
+def test_95_per_cent_intervals_of_means_cover_93_to_97(subjects: int) -> None:
+    ids = np.repeat(np.arange(subjects), np.random.default_rng(1).integers(1, 9, subjects))
+    names, bootstrap = [f"{i:03}" for i in ids], Bootstrap(replicates=1000)
+
+    def interval(rng: np.random.Generator) -> Interval | None:
+        return ratio_interval(_simulated(rng, ids), np.ones(len(ids)), names, bootstrap)
+
+    assert 0.93 <= _coverage(interval) <= 0.97  # 2,000 simulations: a standard deviation of 0.5 points
+
+
+def test_95_per_cent_intervals_of_paired_differences_cover_93_to_97() -> None:
+    ids = np.repeat(np.arange(100), np.random.default_rng(1).integers(1, 9, 100))
+    names, bootstrap = [f"{i:03}" for i in ids], Bootstrap(replicates=1000)
+
+    def interval(rng: np.random.Generator) -> Interval | None:
+        shared = 3 * _simulated(rng, ids)
+        one, two = (Measure.of_values(PROTOCOL, JUDGE, shared + _simulated(rng, ids)) for _ in range(2))
+        return paired_difference(one, two, names, bootstrap).interval
+
+    assert 0.93 <= _coverage(interval) <= 0.97
+
+
+def test_few_subjects_widen_the_interval() -> None:
+    draws = np.random.default_rng(0).standard_normal(5000)
+    plain, few = (percentile_interval(draws, Bootstrap(), "", subjects) for subjects in (None, 5))
+    # Student's 2.776·√(5/4) for 4 degrees of freedom instead of the normal's 1.960; 5,000 draws know the tails to 10 %.
+    assert (few.high - few.low) / (plain.high - plain.low) == pytest.approx(2.776 * np.sqrt(5 / 4) / 1.960, rel=0.1)
+
+
+def test_subject_of_whom_nothing_counts_does_not_make_an_interval() -> None:
+    values, counted = np.array([1.0, 3.0, 0.0]), np.array([1.0, 1.0, 0.0])
+    assert ratio_interval(values, counted, ["a", "a", "b"], Bootstrap(replicates=50)) is None
 
 
 def test_images_of_one_subject_do_not_count_as_independent() -> None:
