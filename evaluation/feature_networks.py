@@ -1,4 +1,4 @@
-"""Networks of the literature for set distances, by torch-fidelity: InceptionV3 (FID) and DINOv2, weights from a file."""
+"""Networks of the literature for set distances: InceptionV3 (FID) and DINOv2, weights from a file or a download."""
 
 from __future__ import annotations
 

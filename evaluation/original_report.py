@@ -32,7 +32,7 @@ TITLES: Mapping[str, str] = {CONTINUED: "trained on", START: "start weights", RE
 
 @dataclass(frozen=True)
 class RealImages:
-    """Aligned images: those of the test split to measure against, and others, with subjects, to show what they reach."""
+    """Aligned images: the test split to measure against, and others, with subjects, to show what real ones reach."""
 
     test: Images
     training: Images

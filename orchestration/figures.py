@@ -17,6 +17,8 @@ from rich.table import Table
 from data.attribute_names import parts_of
 from orchestration.attribute_figures import GROUP as ATTRIBUTE_GROUP
 from orchestration.attribute_figures import HELD_OUT_IMAGES, attribute_figures
+from orchestration.evaluation_figures import GROUP as EVALUATION_GROUP
+from orchestration.evaluation_figures import evaluation_figures
 from orchestration.figure_sources import BUILD_FIRST, Source, Wish, read_source, wished
 from orchestration.graph import AssetId
 from orchestration.params import Params
@@ -45,7 +47,7 @@ ORIGINAL_WISHES = (
 
 def write_figures(ws: Workspace, docs: Path) -> list[Record]:
     """Write every figure of the demo in `ws` into `docs`/results.json; what was not measured says why."""
-    made = {GROUP: measured(ws), ATTRIBUTE_GROUP: attribute_figures(ws)}
+    made = {GROUP: measured(ws), ATTRIBUTE_GROUP: attribute_figures(ws), EVALUATION_GROUP: evaluation_figures(ws)}
     written = [
         record_all(docs, figures, group=group, command=COMMAND, complete=True) for group, figures in made.items()
     ]
@@ -148,12 +150,14 @@ def _registered(ws: Workspace, params: Params) -> Figure:
     released = [a for a in params.attributes if ledger.last_entry(ws.root, "attribute_release", a)]
     if not released:
         return Figure(name, None, "count", bar=bar, note=f"nothing was released: {BUILD_FIRST}")
+    from orchestration.release.decisions import CHAMPION
     from orchestration.tracking import open_tracker
     from orchestration.tracking.registry import CANDIDATE, resolve
 
     tracker = open_tracker(ws)
     names = [params.attribute_release.model_name(attribute) for attribute in released]
-    found = [model for model in (resolve(tracker, model, CANDIDATE) for model in names) if model]
+    either = (resolve(tracker, model, CHAMPION) or resolve(tracker, model, CANDIDATE) for model in names)
+    found = [model for model in either if model]
     note = ", ".join(f"{model.name} version {model.version}" for model in found)
     return Figure(name, float(len(found)), "count", bar=bar, note=note)
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peak_memory import peak_mb
 from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
-
-from tests.bench.peak_memory import peak_mb
 
 
 def main(first: Path, second: Path) -> None:

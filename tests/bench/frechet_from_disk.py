@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
+from peak_memory import peak_mb
+
 from evaluation.metrics.frechet import frechet_distance, moments_of_file
-from tests.bench.peak_memory import peak_mb
 
 
 def main(first: Path, second: Path) -> None:

@@ -192,10 +192,11 @@ def test_dvc_yaml_that_is_out_of_date_is_told(ws: Workspace) -> None:
 
 
 def test_every_edge_of_the_graph_stands_in_dvc_yaml(ws: Workspace) -> None:
-    from orchestration.graph import inputs_of
+    from orchestration.graph import GRAPH, inputs_of
 
     for asset_id, stage in dvc_yaml.stages(ws.params()).items():
-        assert stage["deps"] == [dep.path.as_posix() for dep in inputs_of(asset_id)]
+        settings = GRAPH[asset_id.asset].settings
+        assert stage["deps"] == [*(dep.path.as_posix() for dep in inputs_of(asset_id)), *settings]
         assert "--code-version" in stage["cmd"]
 
 

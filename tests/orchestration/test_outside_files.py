@@ -16,6 +16,7 @@ from orchestration.store.publish import publish
 from orchestration.store.records import PublishRecord
 from orchestration.store.staging import staging_dir
 from orchestration.workspace import Workspace
+from tests.orchestration.decided import decide_by_hand, write_policy
 
 PAIRS = AssetId("edit_pairs", "beard")
 ChangeParams = Callable[[Workspace, dict[str, object]], None]
@@ -27,12 +28,14 @@ def made(tmp_path: Path, change_params: ChangeParams) -> Workspace:
     (tmp_path / "params.yaml").write_text(presets()["smoke"].read_text())
     (tmp_path / "my_masks.py").write_text("def mask(images):\n    return images[:, :1] * 0\n")
     ws = Workspace.at(tmp_path)
+    write_policy(ws)
     change_params(ws, {"edit_pairs.mask.source": "python", "edit_pairs.mask.entry_point": "my_masks:mask"})
     for asset_id in expand(list(ws.params().attributes)):
         record = wanted(ws, ws.params(), asset_id)
         with staging_dir(ws.root, asset_id) as staged:
             (staged / "a.json").write_text(str(asset_id))
             publish(ws.root, PublishRecord(wanted=record), staged, commit_dvc=False)
+        decide_by_hand(ws, asset_id)
     return ws
 
 

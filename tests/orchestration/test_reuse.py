@@ -22,6 +22,7 @@ from orchestration.store.records import PublishRecord, Wanted
 from orchestration.store.reuse import Reuse, Stale, reusable
 from orchestration.store.staging import staging_dir
 from orchestration.workspace import Workspace
+from tests.orchestration.decided import decide_by_hand, write_policy
 
 IMAGES = AssetId("images")
 
@@ -105,7 +106,9 @@ def test_verifying_finds_bytes_that_changed_behind_the_clock(tmp_path: Path) -> 
 def workspace(root: Path) -> Workspace:
     """A workspace of the smoke preset without repositories: planning needs none."""
     (root / "params.yaml").write_text(presets()["smoke"].read_text())
-    return Workspace.at(root)
+    ws = Workspace.at(root)
+    write_policy(ws)
+    return ws
 
 
 def make_all(ws: Workspace) -> list[AssetId]:
@@ -113,6 +116,7 @@ def make_all(ws: Workspace) -> list[AssetId]:
     ids = expand(list(params.attributes))
     for asset_id in ids:
         put(ws.root, wanted(ws, params, asset_id), f"{asset_id}")
+        decide_by_hand(ws, asset_id)
     return ids
 
 
