@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,23 @@ def build_open_clip(architecture: str) -> Any:
     import open_clip  # seconds: only who needs a sentence pays for it
 
     _register()
-    return open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
+    with _untrained_on_purpose():
+        return open_clip.create_model(architecture, load_weights=False, pretrained_text=False)
+
+
+@contextmanager
+def _untrained_on_purpose() -> Iterator[None]:
+    """OpenCLIP warns, on the root logger, of a model without weights: they are filled in next, or trained."""
+    root = logging.getLogger()
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return "No pretrained weights" not in record.getMessage()
+
+    root.addFilter(wanted)
+    try:
+        yield
+    finally:
+        root.removeFilter(wanted)
 
 
 def tokenize(texts: Sequence[str], architecture: str = SMALL) -> Tensor:
