@@ -1,4 +1,4 @@
-"""Networks of the literature for set distances: InceptionV3 (FID) and DINOv2, weights from a file or a download."""
+"""Networks of the literature for set distances: InceptionV3 (FID) and DINOv2, through torch-fidelity, from files."""
 
 from __future__ import annotations
 
