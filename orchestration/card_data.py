@@ -21,6 +21,7 @@ from orchestration.tracking.reports import METRICS, REPORT_FOLDER, ReportRecord,
 from orchestration.workspace import Workspace
 
 MISSING, SHEET = "missing", "sheet.png"
+MODEL = "attribute_editor"
 IMAGE_SETS = ("images", "aligned_images", "attribute_images")
 DATASET, JUDGES, RELEASE, ALIGNMENT = "dataset.json", "judges.json", "release.json", "alignment.json"
 CHECKS, INDEPENDENCE = "checks.json", "independence"
@@ -49,6 +50,7 @@ class CardData:
     worst_slices: Rows
     lineage: Rows
     links: Sequence[tuple[str, str]]
+    stored: Sequence[tuple[str, str]]
     sheet: str | None
     missing: Sequence[str]
 
@@ -87,6 +89,7 @@ class _Gathering:
             worst_slices=worst_slices(report) if report else [],
             lineage=[_lineage_row(one) for one in self.lineage.entries.values()],
             links=self._links(),
+            stored=[(one.subject, one.materialization.dvc_md5) for one in (*self.lineage.of(MODEL), self.entry)],
             sheet=self._sheet(),
             missing=tuple(dict.fromkeys(self.missing)),
         )
