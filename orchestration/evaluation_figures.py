@@ -76,13 +76,13 @@ def _measures(one: Mapping[str, Any], metric: str) -> bool:
 
 def _champions(ws: Workspace) -> Figure:
     """How many of the editors the gate let through, by the ledger."""
-    name, said = "demo: editors that passed the gate", []
-    passed = 0
+    name, said, passed = "demo: editors that passed the gate", [], 0
     for attribute in ws.params().attributes:
         entry = ledger.last_entry(ws.root, "attribute_release", attribute)
         decided = None if entry is None else gate_decision(ws.root, entry)
-        outcome = "undecided" if decided is None else decided.decision.outcome
-        passed += outcome in PROMOTED
-        said.append(f"{attribute} {outcome}")
-    note = ", ".join(said) if said else BUILD_FIRST
-    return Figure(name, float(passed), "count", note=note)
+        if decided is not None:
+            passed += decided.decision.outcome in PROMOTED
+            said.append(f"{attribute} {decided.decision.outcome}")
+    if not said:
+        return Figure(name, None, "count", note=f"the gate has decided on none: {BUILD_FIRST}")
+    return Figure(name, float(passed), "count", note=", ".join(said))

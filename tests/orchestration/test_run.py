@@ -152,7 +152,7 @@ def test_new_attribute_runs_only_its_own_chain(
     ("changes", "again"),
     [
         ({"compute.processes": 1, "compute.devices": 1, "compute.memory_gb": 8}, set()),
-        ({"attribute_report.bootstrap": 60}, {"attribute_report"}),
+        ({"attribute_report.bootstrap": 60}, {"attribute_report", "attribute_release"}),
         ({"edit_pairs.mask.dilate_px": 2}, {"edit_pairs", "fusion_report"}),
         ({"feature_network.lr": 0.001}, {"feature_network"}),
         ({"original_network.kimg": 0.2}, {"original_network"}),
