@@ -35,6 +35,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY) ## Build the whole lineage graph of this workspace, then say where to look
+	$(BIN)/editloom keys init
 	$(BIN)/editloom doctor
 	$(BIN)/editloom run
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from data.alignment import Landmarks, Template, Transform, align, similarity, transform_points
+from data.consent import Withheld
 from data.counting import CountFn, uncounted
 from data.decoding import decode_image
 from data.errors import UserError
@@ -74,17 +75,22 @@ class _Crop:
 
 
 def align_images(
-    images_dir: Path, out: Path, config: AlignmentConfig, processes: int = 1, progress: CountFn = uncounted
+    images_dir: Path,
+    out: Path,
+    config: AlignmentConfig,
+    processes: int = 1,
+    progress: CountFn = uncounted,
+    withheld: Withheld = Withheld(),  # noqa: B008 – frozen
 ) -> ImageSetSummary:
     """Writes the aligned crops of an image set into `out`; an image without usable landmarks goes to quarantine.
 
-    Raises UserError when no image is left, when landmarks are to come from a manifest that has none, or when the
-    reference has no face.
+    So does a crop that is `withheld`. Raises UserError when no image is left, when landmarks are to come from a
+    manifest that has none, or when the reference has no face.
     """
     manifest = read_manifest(images_dir)
     config = replace(config, template=template_of(images_dir, manifest, config), reference=None)
     _require_landmarks(manifest, config)
-    with ImageSetWriter(out, "aligned_images") as writer:
+    with ImageSetWriter(out, "aligned_images", withheld) as writer:
         for done, (record, result) in enumerate(_aligned(images_dir, manifest, config, processes), start=1):
             if isinstance(result, BadImageError):
                 writer.reject(Rejection(record["source"], record["sha256"], result.reason, result.expected))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from data.aligned import AlignmentConfig, align_images
 from data.attribute_names import has_all, parts_of
+from data.consent import Withheld
 from data.counting import CountFn, uncounted
 from data.errors import UserError
 from data.image_set import ImageSetSummary, ImageSetWriter, read_dataset, row_of
@@ -43,17 +44,19 @@ def attribute_images(
     folder: OwnFolder | None = None,
     processes: int = 1,
     progress: CountFn = uncounted,
+    withheld: Withheld = Withheld(),  # noqa: B008 – frozen
 ) -> ImageSetSummary:
     """Writes into `out` the training-split images that have the attribute, by label or from a folder of its own.
 
-    Subjects held out by their hash stay held out from a folder too. Raises UserError below `config.minimum` images.
+    Subjects held out by their hash stay held out from a folder too. What is `withheld` counts for the folder: by label
+    only images of the first set are taken, which no longer holds them. Raises UserError below `config.minimum` images.
     """
     if folder is None:
         return _select(aligned_dir, out, config, (), progress)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".own-folder-") as scratch:
         images, aligned = Path(scratch, "images"), Path(scratch, "aligned")
-        ingest_photos(folder.ingest, images, folder.split, processes, progress, parts_of(config.attribute))
-        align_images(images, aligned, folder.alignment, processes, progress)
+        ingest_photos(folder.ingest, images, folder.split, processes, progress, parts_of(config.attribute), withheld)
+        align_images(images, aligned, folder.alignment, processes, progress, withheld)
         refused = pd.concat([read_quarantine(images), read_quarantine(aligned)])
         rejections = [Rejection(*values) for values in refused.astype(object).itertuples(index=False)]
         return _select(aligned, out, config, tuple(rejections), progress)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from data.consent import Withheld
 from data.counting import CountFn, uncounted
 from data.decoding import decode_image
 from data.errors import UserError
@@ -73,24 +74,26 @@ def ingest_photos(
     processes: int = 1,
     progress: CountFn = uncounted,
     attributes: tuple[str, ...] = (),
+    withheld: Withheld = Withheld(),  # noqa: B008 – frozen
 ) -> ImageSetSummary:
     """Writes the image set of a folder of photographs into `out`; bad ones go to quarantine, the rest goes on.
 
-    `attributes` are given to every image (a folder of its own for an attribute). Raises UserError when there is no
-    file, no image is left, the sidecar is wrong, or nobody has consented.
+    `attributes` are given to every image (a folder of its own for an attribute); what is `withheld` goes to quarantine,
+    whatever the sidecar says. Raises UserError when there is no file, no image is left, the sidecar is wrong, or nobody
+    has consented.
     """
     files = _files(config)
     sidecar = read_sidecar(config.sidecar, files) if config.sidecar else {}
     _require_consent(config, sidecar)
-    with ImageSetWriter(out, "images") as writer:
-        withheld = _reject_withheld(writer, files, sidecar, config)
+    with ImageSetWriter(out, "images", withheld) as writer:
+        withdrawn = _reject_withdrawn(writer, files, sidecar, config)
         photos = [
             _Photo(str(path), name, config.max_pixels, config.min_size_px)
             for name, path in files.items()
             if _consent(name, sidecar, config) == "granted"
         ]
         for done, result in enumerate(ordered(_decode, photos, processes), start=1):
-            _take(writer, result, withheld, _row_maker(config, sidecar, split, attributes))
+            _take(writer, result, withdrawn, _row_maker(config, sidecar, split, attributes))
             progress(done, len(photos))
         return writer.finish(_facts(config, len(files), sidecar))
 
@@ -137,7 +140,7 @@ def _require_consent(config: IngestConfig, sidecar: Mapping[str, SidecarRow]) ->
         )
 
 
-def _reject_withheld(
+def _reject_withdrawn(
     writer: ImageSetWriter, files: Mapping[str, Path], sidecar: Mapping[str, SidecarRow], config: IngestConfig
 ) -> set[str]:
     """Quarantines what has no consent, undecoded; returns the hashes of the withdrawn files."""
@@ -153,11 +156,11 @@ def _reject_withheld(
             continue
         if consent == "withdrawn":
             withdrawn.add(sha256)
-        writer.reject(_withheld(name, sha256, consent, sidecar.get(name)))
+        writer.reject(_without_consent(name, sha256, consent, sidecar.get(name)))
     return withdrawn
 
 
-def _withheld(name: str, sha256: str, consent: str, row: SidecarRow | None) -> Rejection:
+def _without_consent(name: str, sha256: str, consent: str, row: SidecarRow | None) -> Rejection:
     said = [part for part in (row.consent_reason, row.consent_time) if part] if row else []
     reason: Reason = "withdrawn" if consent == "withdrawn" else "no_consent"
     stated = f"consent is {consent}" + (f" ({', '.join(said)})" if said else "")

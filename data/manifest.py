@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import pandas as pd
@@ -13,11 +15,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.errors import UserError
-from data.merkle import merkle_root
+from data.merkle import MerkleTree, merkle_root
+from data.merkle_proof import MerkleProof, check_proof
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 MANIFEST = "manifest.parquet"
+Part = Literal["train", "held_out"]
+PARTS: Mapping[Split, Part] = MappingProxyType({"train": "train", "validation": "held_out", "test": "held_out"})
+"""The part of an image set that a split belongs to: what is made from one part does not depend on the other."""
+
+_DATASET, _PART = "editloom.dataset", "editloom.part"
+_PLACE = ("shard", "offset", "length")  # where the bytes lie: it moves when any other image of the set goes
+_ROWS_AT_ONCE = 4096
 
 IMAGE_SCHEMA = pa.schema(
     [
@@ -102,7 +112,49 @@ def split_of(subject: str, fractions: SplitFractions) -> Split:
 
 def dataset_root(sha256s: Iterable[str]) -> str:
     """The Merkle root, as hex, over the set of image hashes (hex): what the data set is, whatever its order."""
-    return merkle_root("editloom.dataset", (bytes.fromhex(sha256) for sha256 in sha256s))
+    return merkle_root(_DATASET, map(bytes.fromhex, sha256s))
+
+
+def dataset_proof(sha256s: Iterable[str], sha256: str) -> MerkleProof:
+    """Proof, for the dataset root of the image hashes (hex), that an image is among them or that it is not."""
+    return dataset_proofs(sha256s, (sha256,))[0]
+
+
+def dataset_proofs(sha256s: Iterable[str], wanted: Iterable[str]) -> list[MerkleProof]:
+    """The same for several images at once."""
+    tree = MerkleTree(_DATASET, map(bytes.fromhex, sha256s))
+    return [tree.prove(bytes.fromhex(sha256)) for sha256 in wanted]
+
+
+def check_dataset_proof(proof: MerkleProof, sha256: str, dataset_root: str) -> bool:
+    """Whether a proof shows, for a dataset root (hex), what it says of an image: that it is in the set, or is not."""
+    return check_proof(proof, bytes.fromhex(sha256), dataset_root, _DATASET)
+
+
+def part_roots(frame: pd.DataFrame, facts: Mapping[str, object]) -> dict[Part, str]:
+    """Part → Merkle root, as hex, over its rows (all columns but the bytes' place) and the set-wide facts.
+
+    `frame` is a manifest as written or as read; `facts` are JSON values that hold whichever images there are.
+    """
+    schema = ALIGNED_SCHEMA if "transform" in frame.columns else IMAGE_SCHEMA
+    part_of = frame["split"].map(dict(PARTS))
+    common = b"facts\0" + _canonical(facts)
+    return {
+        part: merkle_root(f"{_PART}.{part}", (common, *_row_digests(frame[part_of == part], schema)))
+        for part in dict.fromkeys(PARTS.values())
+    }
+
+
+def _row_digests(rows: pd.DataFrame, schema: pa.Schema) -> Iterator[bytes]:
+    """A sha256 of each row's values, as the manifest holds them."""
+    known = pa.schema([field for field in schema if field.name not in _PLACE])
+    for batch in pa.Table.from_pandas(rows, known, preserve_index=False).to_batches(_ROWS_AT_ONCE):
+        for row in batch.to_pylist():
+            yield b"row\0" + hashlib.sha256(_canonical(row)).digest()
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=True).encode()
 
 
 def write_manifest(frame: pd.DataFrame, directory: Path) -> None:

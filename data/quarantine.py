@@ -32,18 +32,28 @@ REASONS: tuple[str, ...] = get_args(Reason)
 QUARANTINE = "quarantine.parquet"
 
 SCHEMA = pa.schema(
-    [("source", pa.string()), ("sha256", pa.string()), ("reason", pa.string()), ("expected", pa.string())]
+    [
+        ("source", pa.string()),
+        ("sha256", pa.string()),
+        ("reason", pa.string()),
+        ("expected", pa.string()),
+        ("subject", pa.string()),  # of an image whose consent was withdrawn after ingest; null otherwise
+    ]
 )
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """One refused image: its source, its file's sha256 (None when unreadable), the reason, what was expected."""
+    """One refused image: its source, its file's sha256 (None when unreadable), the reason, what was expected.
+
+    Where consent was withdrawn after ingest, `sha256` is the hash under which it was and `subject` whom it shows.
+    """
 
     source: str
     sha256: str | None
     reason: Reason
     expected: str
+    subject: str | None = None
 
 
 class BadImageError(Exception):

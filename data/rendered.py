@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.categories import FACE, category
+from data.consent import Withheld
 from data.counting import CountFn, uncounted
 from data.errors import UserError
 from data.image_set import ImageSetSummary, ImageSetWriter
@@ -77,10 +78,14 @@ def render_images(
     split: SplitFractions = SplitFractions(),  # noqa: B008 – frozen
     processes: int = 1,
     progress: CountFn = uncounted,
+    withheld: Withheld = Withheld(),  # noqa: B008 – frozen
 ) -> ImageSetSummary:
-    """Renders the image set into `out`; the bytes depend on the configuration and the split alone."""
+    """Renders the image set into `out`; the bytes depend on configuration, split and what is withheld alone.
+
+    What is withheld goes to quarantine: an image that is named by its hash is known only once it is rendered.
+    """
     orders = [_order(config, index) for index in range(config.count)]
-    with ImageSetWriter(out, "images") as writer:
+    with ImageSetWriter(out, "images", withheld) as writer:
         done = 0
         for renders in ordered(_render_chunk, chunks(orders, _CHUNK), processes):
             for made in renders:

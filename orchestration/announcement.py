@@ -10,12 +10,12 @@ from pathlib import Path
 from orchestration.graph import AssetId
 from orchestration.lineage import Lineage, lineage_of, payload_file
 from orchestration.model_card import ReleaseFacts, publish_card
+from orchestration.signing.registration import register_signed
 from orchestration.store.ledger import LedgerEntry
 from orchestration.store.publish import OnPublished
 from orchestration.store.records import Materialization
 from orchestration.tracking import TrackedRun, Tracker, open_tracker
 from orchestration.tracking.links import asset_url, dagster_run_url, dagster_url
-from orchestration.tracking.registry import register
 from orchestration.tracking.reports import METRICS, publish_report, read_record
 from orchestration.workspace import Workspace
 
@@ -73,13 +73,14 @@ def _at_ms(entry: LedgerEntry) -> int:
 
 
 def _register(ws: Workspace, tracker: Tracker, run: TrackedRun, entry: LedgerEntry, payload: Path) -> None:
-    """Register a released model: its own files, those of the release that go with them, and its card."""
+    """Sign and register a released model: its own files, those of the release that go with them, and its card."""
     made = entry.materialization
     release = json.loads((payload / RELEASE_FILE).read_text())
     model = AssetId(release["asset"], made.wanted.partition)
     lineage = lineage_of(ws.root, made.wanted.id, made.data_version)
     files = [*sorted((ws.root / model.path).iterdir()), *sorted(payload.iterdir())]
-    version = register(tracker, run, release["model"], files, _version_tags(ws, entry, release, lineage))
+    tags = _version_tags(ws, entry, release, lineage)
+    version = register_signed(ws, tracker, run, entry, release["model"], files, tags)
     publish_card(ws, tracker, ReleaseFacts(entry, release["model"], version), None)
     evidence = ws.root / made.wanted.id.evidence_path
     registered = {"model": release["model"], "model version": version}

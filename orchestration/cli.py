@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.errors import UserError
-from orchestration import review_commands, telemetry
+from orchestration import keys_commands, review_commands, telemetry
 from orchestration.release import commands as release_commands
+from orchestration.remote import commands as remote_commands
 
 telemetry.silence()
 
@@ -48,6 +49,9 @@ Selection = Annotated[
     str | None, typer.Option("--select", help="Assets, by commas; `+name` adds what is upstream, `name+` downstream.")
 ]
 Partitions = Annotated[list[str] | None, typer.Option("--partition", help="Attribute; may be given several times.")]
+AllowUnsigned = Annotated[
+    bool, typer.Option("--allow-unsigned", help="Use an editor whose signature does not hold, with a warning.")
+]
 
 
 @app.command()
@@ -121,12 +125,13 @@ def edit(
     ] = False,
     strength: Annotated[float, typer.Option(min=0.0, max=1.5, help="0 leaves the photo, 1 is the editor's own.")] = 1.0,
     aligned: Annotated[bool, typer.Option("--aligned", help="The photos are aligned crops already.")] = False,
+    allow_unsigned: AllowUnsigned = False,
 ) -> None:
     """Edit photos with a released editor: the champion, else the candidate with a warning."""
     from orchestration.edit import EditOptions, edit_with_release
     from orchestration.workspace import Workspace
 
-    options = EditOptions(side_by_side=side_by_side, strength=strength, aligned=aligned)
+    options = EditOptions(side_by_side, strength, aligned, allow_unsigned)
     edit_with_release(Workspace.current(), attribute, source, target, options, console)
 
 
@@ -135,12 +140,13 @@ def edit(
 def export(
     attribute: Annotated[str, typer.Option(help="Whose released editor.")],
     out: Annotated[Path, typer.Option(help="The file to write, ending in .onnx.")],
+    allow_unsigned: AllowUnsigned = False,
 ) -> None:
     """Write a released editor as ONNX, checked against torch and timed."""
     from orchestration.export import export_release
     from orchestration.workspace import Workspace
 
-    export_release(Workspace.current(), attribute, out, console)
+    export_release(Workspace.current(), attribute, out, console, allow_unsigned=allow_unsigned)
 
 
 @app.command()
@@ -260,7 +266,10 @@ def figures(directory: Path = Path("docs")) -> None:
 
 app.command()(_for_people(review_commands.compare))
 app.command()(_for_people(review_commands.evaluate))
+app.command()(_for_people(remote_commands.push))
+app.command()(_for_people(remote_commands.pull))
 app.add_typer(release_commands.release_app(_for_people), name="release")
+app.add_typer(keys_commands.keys_app(_for_people), name="keys")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.alignment import Template
@@ -39,7 +40,7 @@ def edit_with_release(
     """
     jobs = plan_files(source, target)
     detector = None if options.aligned else _detector(ws.params().category)
-    files = released_editor(ws, attribute, console)
+    files = released_editor(ws, attribute, console, allow_unsigned=options.allow_unsigned)
     photo_editor = PhotoEditor(_editor(files, options.strength), detector, _alignment(files, ws), options)
     with _bar(console) as bar:
         task = bar.add_task(attribute, total=len(jobs))
@@ -99,8 +100,12 @@ def _output_name(source: Path) -> str:
     return source.name if source.suffix.lower() in WRITABLE else f"{source.name}.png"
 
 
-def released_editor(ws: Workspace, attribute: str, console: Console) -> Path:
-    """The files of the attribute's champion, or of its candidate with a warning; raises UserError without either."""
+def released_editor(ws: Workspace, attribute: str, console: Console, *, allow_unsigned: bool = False) -> Path:
+    """The files of the attribute's champion, or of its candidate with a warning.
+
+    Raises UserError without either, and for files that are not as somebody trusted signed them; `allow_unsigned` makes
+    a warning of the latter.
+    """
     params = ws.params()
     tracker, name = open_tracker(ws), params.attribute_release.model_name(attribute)
     for sentence in moved(ws, tracker, name):
@@ -114,7 +119,11 @@ def released_editor(ws: Workspace, attribute: str, console: Console) -> Path:
             )
     if model is None:
         raise _no_editor(attribute, tuple(params.attributes))
-    return fetched(ws, tracker, model)
+    return fetched(ws, tracker, model, partial(_warn_unsigned, console) if allow_unsigned else None)
+
+
+def _warn_unsigned(console: Console, problem: str) -> None:
+    console.print(f"[yellow]warning:[/] {escape(problem)} It is used all the same.", highlight=False)
 
 
 def _no_editor(attribute: str, declared: Sequence[str]) -> UserError:

@@ -24,7 +24,7 @@ from orchestration.params import Params
 from orchestration.plan import wanted
 from orchestration.progress import StatusFile
 from orchestration.step import CheckOutcome, Gate, Outcome, Published, Step
-from orchestration.store.ledger import LedgerEntry
+from orchestration.store.ledger import LedgerEntry, record_reuse
 from orchestration.store.publish import publish
 from orchestration.store.records import PublishRecord, Wanted
 from orchestration.store.reuse import Reuse, restore, reusable
@@ -139,7 +139,8 @@ def _reuse_or_build(attempt: _Attempt, build: Build, gate: Gate | None) -> Itera
 
 
 def _reuse(attempt: _Attempt, entry: LedgerEntry, gate: Gate | None) -> Iterator[Any]:
-    """Report what stands; a gate that has not decided on it yet, does."""
+    """Record and report what stands; a gate that has not decided on it yet, does."""
+    record_reuse(attempt.ws.root, [(entry, attempt.wanted.inputs)], attempt.run_name)
     decided: tuple[CheckOutcome, ...] = ()
     if gate is not None:
         with ExitStack() as stack:

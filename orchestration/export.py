@@ -14,14 +14,16 @@ from orchestration.workspace import Workspace
 SUFFIX = ".onnx"
 
 
-def export_release(ws: Workspace, attribute: str, target: Path, console: Console) -> None:
+def export_release(
+    ws: Workspace, attribute: str, target: Path, console: Console, *, allow_unsigned: bool = False
+) -> None:
     """Write the attribute's released editor to `target`, hold it against torch, and tell its size and speed.
 
     Nothing is left at `target` when it differs. Raises UserError for a name that does not end in .onnx, a missing
-    folder, or an attribute without a released editor.
+    folder, an attribute without a released editor, or one whose signature does not hold unless `allow_unsigned`.
     """
     _check(target)
-    files = released_editor(ws, attribute, console)
+    files = released_editor(ws, attribute, console, allow_unsigned=allow_unsigned)
     from training.editor.apply import load_editor
     from training.editor_export import checked_export
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Literal
@@ -22,6 +22,7 @@ class AssetNode:
     `code` are entries for the fingerprint: a module, or `module:function` to follow that function only.
     `files` are shipped files or folders (relative to the repository) that the code reads, `settings` files of the
     workspace that it reads besides params.yaml. `gated`: what it publishes waits for a decision.
+    `reads` names the part (`train`, `held_out`) of an image set among `deps` of which the asset reads no other.
     """
 
     name: str
@@ -34,6 +35,7 @@ class AssetNode:
     params: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    reads: Mapping[str, str] = field(default_factory=dict)
     partition: PartitionKind | None = None
     device: bool = False
     seeded: bool = True
@@ -152,6 +154,7 @@ _NODES = (
         code=("orchestration.assets.networks:original_network",),
         files=("training/shipped/original_network",),
         params=("original_network",),
+        reads={"aligned_images": "train"},
         device=True,
     ),
     AssetNode(
@@ -176,6 +179,7 @@ _NODES = (
         owner="team:training",
         code=("orchestration.assets.networks:feature_network",),
         params=("feature_network", "attributes.{partition}.feature_network"),
+        reads={"attribute_images": "train"},
         partition="attribute",
         device=True,
     ),
@@ -188,6 +192,7 @@ _NODES = (
         owner="team:training",
         code=("orchestration.assets.editing:edit_pairs",),
         params=("edit_pairs", "attributes.{partition}.regions", "attributes.{partition}.edit_pairs"),
+        reads={"attribute_images": "train"},
         partition="attribute",
         device=True,
     ),
@@ -213,6 +218,7 @@ _NODES = (
         owner="team:evaluation",
         code=("orchestration.assets.reporting:attribute_report",),
         params=("attribute_report",),
+        reads={"aligned_images": "held_out"},
         partition="attribute",
         device=True,
     ),
@@ -240,6 +246,7 @@ _NODES = (
         code=("orchestration.assets.releasing:attribute_release",),
         params=("attribute_release", "attribute_report"),
         settings=("mlflow/policy.yaml",),
+        reads={"aligned_images": "held_out"},
         partition="attribute",
         device=True,
         gated=True,

@@ -54,7 +54,8 @@ class Lineage:
 def lineage_of(root: Path, asset_id: AssetId, data_version: str) -> Lineage:
     """The entry that made exactly this version in the workspace `root`, and those of its inputs, down to the images.
 
-    Of several entries with the same bytes the newest counts. Raises UserError when the ledger has none.
+    Of several entries with the same bytes the newest counts, with the inputs under which a run last found it to stand.
+    Raises UserError when the ledger has none.
     """
     return lineage_of_inputs(root, {str(asset_id): data_version})
 
@@ -64,14 +65,14 @@ def lineage_of_inputs(root: Path, inputs: Mapping[str, str]) -> Lineage:
 
     Names of a user's own files (`file:…`, `module:…`) are passed over. Raises UserError as `lineage_of` does.
     """
-    known = _newest(root)
     found: dict[str, LedgerEntry] = {}
     open_, seen = deque(_assets(inputs)), set(_assets(inputs))
     while open_:
         subject, version = open_.popleft()
-        entry = known.get((subject, version))
-        if entry is None:
+        made = ledger.makers(root, subject, version)
+        if not made:
             raise _unknown(root, subject, version)
+        entry = ledger.confirmed(root, made[-1])
         found[subject if subject not in found else f"{subject}@{version[:SHOWN_DIGITS]}"] = entry
         fresh = [one for one in _assets(entry.materialization.wanted.inputs) if one not in seen]
         seen.update(fresh)
@@ -89,18 +90,12 @@ def payload_file(root: Path, entry: LedgerEntry, name: str) -> Path | None:
     return dvc.cached_file(root, made.dvc_md5, name)
 
 
-def _newest(root: Path) -> dict[tuple[str, str], LedgerEntry]:
-    """Asset id and data version → the newest entry that made it."""
-    made = (entry for entry in ledger.entries(root) if entry.kind == ledger.MATERIALIZATION)
-    return {(entry.subject, str(entry.body["data_version"])): entry for entry in made}
-
-
 def _assets(inputs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     return ((name, version) for name, version in inputs.items() if AssetId.parse(name).asset in GRAPH)
 
 
 def _unknown(root: Path, subject: str, version: str) -> UserError:
-    made = [entry for entry in ledger.entries(root, subject) if entry.kind == ledger.MATERIALIZATION]
+    made = ledger.entries(root, subject, ledger.MATERIALIZATION)
     versions = ", ".join(dict.fromkeys(str(entry.body["data_version"])[:SHOWN_DIGITS] for entry in reversed(made)))
     hint = f"It knows of these, newest first: {versions}." if made else f"It knows of no {subject} at all."
     return UserError(f"The ledger has no entry that made {subject} {version[:SHOWN_DIGITS]}.", hint)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from orchestration.params import load_params
+from orchestration.store.keys import create
 from orchestration.telemetry import SILENT
 from orchestration.workspace import PARAMS_FILE, Workspace
 
@@ -65,6 +66,7 @@ def make(directory: Path, preset: str = "demo") -> None:
     workspace = Workspace(directory)
     _write_stages(workspace)
     workspace.prepare()
+    create(directory)
     _first_commit(directory, preset)
 
 

@@ -91,6 +91,7 @@ def made(ws: Workspace, asset: str, attribute: str) -> Path:
 
 
 def _some_images(directory: Path) -> NDArray[np.uint8]:
-    """Some images of the second set: what the region's area is measured on."""
+    """Some training images of the second set: what the region's area is measured on."""
     manifest = read_manifest(directory)
-    return read_images(directory, manifest.iloc[evenly_spread(len(manifest))])
+    rows = manifest[manifest["split"] == "train"]
+    return read_images(directory, rows.iloc[evenly_spread(len(rows))])

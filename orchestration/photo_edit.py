@@ -34,11 +34,15 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class EditOptions:
-    """How to edit: `strength` 0 leaves the photo, 1 is the editor's own; `aligned` photos are crops already."""
+    """How to edit: `strength` 0 leaves the photo, 1 is the editor's own; `aligned` photos are crops already.
+
+    `allow_unsigned` lets an editor through whose signature does not hold, with a warning.
+    """
 
     side_by_side: bool = False
     strength: float = 1.0
     aligned: bool = False
+    allow_unsigned: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +16,7 @@ from orchestration.release.decisions import gate_decision
 from orchestration.store import ledger
 from orchestration.store.environment import device_class
 from orchestration.store.ledger import LedgerEntry
-from orchestration.store.records import Wanted
+from orchestration.store.records import Materialization, Wanted
 from orchestration.store.reuse import Stale, reusable
 from orchestration.workspace import Workspace
 
@@ -60,7 +60,7 @@ def wanted(ws: Workspace, params: Params, asset_id: AssetId) -> Wanted:
 
     Raises UserError when an input was never made, or a file that params.yaml names is missing.
     """
-    return _wanted(ws, params, asset_id, {str(dep): _version(ws, asset_id, dep) for dep in inputs_of(asset_id)})
+    return _wanted(ws, params, asset_id, _inputs(ws, asset_id, inputs_of(asset_id)))
 
 
 def device_class_of(params: Params) -> str:
@@ -80,7 +80,7 @@ def _item(
 ) -> PlanItem:
     deps = inputs_of(asset_id)
     again = [dep for dep in deps if dep in ids and planned[dep].action != "reuse"]
-    inputs = {str(dep): _version(ws, asset_id, dep) for dep in deps if dep not in again}
+    inputs = _inputs(ws, asset_id, (dep for dep in deps if dep not in again))
     unknown = frozenset(str(dep) for dep in again)
     found = reusable(ws.root, _wanted(ws, params, asset_id, inputs), strict=strict, unknown=unknown)
     if isinstance(found, Stale):
@@ -94,8 +94,10 @@ def _item(
     return PlanItem(asset_id, "reuse", ())
 
 
-def _wanted(ws: Workspace, params: Params, asset_id: AssetId, inputs: Mapping[str, str]) -> Wanted:
+def _wanted(ws: Workspace, params: Params, asset_id: AssetId, inputs: Mapping[AssetId, Materialization]) -> Wanted:
     asset = node(asset_id.asset)
+    versions = {str(dep): made.data_version for dep, made in inputs.items()}
+    read = ((dep, made.parts.get(asset.reads.get(dep.asset, ""))) for dep, made in inputs.items())
     return Wanted(
         asset=asset_id.asset,
         partition=asset_id.partition,
@@ -103,14 +105,19 @@ def _wanted(ws: Workspace, params: Params, asset_id: AssetId, inputs: Mapping[st
         params_digest=section_digest(params, asset.params, asset_id.partition),
         params=resolve(params, asset.params, asset_id.partition),
         seed=params.seed if asset.seeded else None,
-        inputs={**inputs, **outside_files(ws.root, params, asset_id)},
+        inputs={**versions, **outside_files(ws.root, params, asset_id)},
+        parts={str(dep): root for dep, root in read if root is not None},
         device_class=device_class_of(params) if asset.device else ANY_DEVICE,
     )
 
 
-def _version(ws: Workspace, asset_id: AssetId, dep: AssetId) -> str:
+def _inputs(ws: Workspace, asset_id: AssetId, deps: Iterable[AssetId]) -> Mapping[AssetId, Materialization]:
+    return {dep: _last(ws, asset_id, dep) for dep in deps}
+
+
+def _last(ws: Workspace, asset_id: AssetId, dep: AssetId) -> Materialization:
     entry = ledger.last_entry(ws.root, dep.asset, dep.partition)
     if entry is None:
         hint = f"Select it too: editloom run --select +{asset_id.asset}"
         raise UserError(f"{asset_id} is made from {dep}, which was never made.", hint)
-    return entry.materialization.data_version
+    return entry.materialization

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,14 @@ from rich.live import Live
 from orchestration import dvc_yaml
 from orchestration.announcement import announcer
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
-from orchestration.plan import PlanItem, plan
+from orchestration.params import Params
+from orchestration.plan import PlanItem, plan, wanted
 from orchestration.progress import StepStatus, read_statuses, status_table
 from orchestration.release.aliases import settle_all
 from orchestration.run_record import RUNS, untouched, write_run_record
 from orchestration.store import lockfile
+from orchestration.store.keys import signing_key
+from orchestration.store.ledger import LedgerEntry, last_entry, record_reuse
 from orchestration.store.publish import recover
 from orchestration.store.reuse import restore
 from orchestration.tracking import open_tracker
@@ -91,6 +94,7 @@ def run(
     params = ws.params()
     chosen = chosen_partitions(tuple(params.attributes), partitions)
     with exclusive(ws, console):
+        signing_key(ws.root)
         from_nothing = untouched(ws)
         dvc_yaml.write(ws.root, params)
         recover(ws.root, [announcer(ws)])
@@ -99,6 +103,7 @@ def run(
         todo = [item.id for item in items if always or item.action != "reuse" or not _in_place(ws, item)]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
         folder, code = _new_folder(ws), 0
+        record_reuse(ws.root, _standing(ws, params, [i for i in items if i.id not in todo]), folder.name)
         if todo:
             open_tracker(ws)
             code, ran = _execute(folder, todo, [i.id for i in items], statuses, console, always)
@@ -107,6 +112,16 @@ def run(
         seconds, asked = time.monotonic() - started, (selection, partitions)
         write_run_record(ws, folder, statuses, seconds=seconds, exit_code=code, asked=asked, from_nothing=from_nothing)
     return RunResult(items, statuses, code, seconds, folder)
+
+
+def _standing(
+    ws: Workspace, params: Params, items: Sequence[PlanItem]
+) -> Iterator[tuple[LedgerEntry, Mapping[str, str]]]:
+    """What is reused without a step, with the inputs that stand now."""
+    for item in items:
+        entry = last_entry(ws.root, item.id.asset, item.id.partition)
+        if entry is not None:
+            yield entry, wanted(ws, params, item.id).inputs
 
 
 def _in_place(ws: Workspace, item: PlanItem) -> bool:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.sampling import Purpose, draw
+from training.draws import Purpose, draw
 
 TRANSLATION = 0.125  # of the side
 CUTOUT = 0.5  # of the side

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.draws import Purpose, draw, image_order
 from training.gan_config import GanTrainingConfig
-from training.sampling import Purpose, draw, image_order, training_latents, training_noise
+from training.sampling import training_latents, training_noise
 from training.stylegan2 import GeneratorConfig, layer_names, layer_sizes
 
 

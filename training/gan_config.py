@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from training.draws import iterations_of
 from training.stylegan2 import DiscriminatorConfig, GeneratorConfig
 
 
@@ -38,9 +39,9 @@ class GanTrainingConfig(BaseModel):
     @property
     def iterations(self) -> int:
         """Iterations of the whole training, the last one complete."""
-        return max(1, round(self.kimg * 1000 / self.batch_size))
+        return iterations_of(self.kimg, self.batch_size)
 
     @property
     def snapshot_iterations(self) -> int:
         """Iterations from one snapshot to the next."""
-        return max(1, round(self.snapshot_kimg * 1000 / self.batch_size))
+        return iterations_of(self.snapshot_kimg, self.batch_size)

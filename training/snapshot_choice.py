@@ -16,8 +16,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from training.draws import Purpose
 from training.judges import JudgeSet
-from training.sampling import Purpose, latents, layer_noise
+from training.sampling import latents, layer_noise
 from training.stylegan2 import Generator
 
 CURVE_FILE = "snapshots.json"

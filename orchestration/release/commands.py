@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,7 @@ def release_app(told: Told) -> typer.Typer:
         "approve": approve,
         "rollback": rollback,
         "restore": restore,
+        "bundle": bundle,
     }
     for name, command in commands.items():
         app.command(name)(told(command))
@@ -107,6 +109,25 @@ def restore(model: Model) -> None:
         console.print(f"put back: {sentence}", highlight=False, markup=False)
     if not found:
         console.print(f"{model}: the aliases are where the last decision put them.", highlight=False)
+
+
+def bundle(
+    version: Annotated[str, typer.Argument(metavar="MODEL@ALIAS|MODEL/VERSION", help="Which released version.")],
+    out: Annotated[Path, typer.Option(help="The file to write, ending in .zip.")],
+    prove: Annotated[
+        list[str] | None, typer.Option(help="sha256 of an image, to prove in or out of each data set; several times.")
+    ] = None,
+) -> None:
+    """Write a version with its signature, card, lineage, proofs and a verifier that needs only Python."""
+    from orchestration.signing.bundle import write_bundle
+    from orchestration.workspace import Workspace
+
+    facts = write_bundle(Workspace.current(), version, out, prove or ())
+    Console().print(
+        f"Wrote {out}: {facts.model.name} version {facts.model.version}, {facts.entries} entries of the ledger, "
+        f"{facts.datasets} data sets, {facts.proofs} proofs about images. Check it with: python verify.py {out.name}",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _warn(console: Console, sentences: Iterator[str] | tuple[str, ...]) -> None:

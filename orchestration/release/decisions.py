@@ -13,7 +13,7 @@ from data.errors import UserError
 from orchestration.store import database, ledger
 from orchestration.store.ledger import LedgerEntry
 
-DECISION = "decision"
+DECISION = ledger.DECISION
 CHAMPION, PREVIOUS = "champion", "previous"
 Outcome = Literal["passed", "refused", "awaiting_approval", "approved", "rolled_back"]
 PROMOTED: tuple[Outcome, ...] = ("passed", "approved")
@@ -137,7 +137,7 @@ def record(root: Path, decision: Decision, key: str) -> Decided:
             raise UserError(
                 f"Another decision about {decision.model} was made in the meantime.", "Run the same command again."
             )
-        entry = ledger.append(connection, DECISION, decision.model, decision.model_dump(mode="json"), key)
+        entry = ledger.append(root, connection, DECISION, decision.model, decision.model_dump(mode="json"), key)
     return Decided(entry, decision)
 
 

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from data.errors import UserError
+
 LEDGER_FILE = Path("ledger", "ledger.sqlite")
 BUSY_TIMEOUT_S = 60.0
+VERSION = 2
 
-_SCHEMA = """
+# `made` and `uses` are read off the entries' payloads, for look-ups by version and by edge; `verify` compares them.
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS entry (
     seq INTEGER PRIMARY KEY,
     prev_hash TEXT NOT NULL,
@@ -20,11 +24,35 @@ CREATE TABLE IF NOT EXISTS entry (
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
     at TEXT NOT NULL,
-    json TEXT NOT NULL,
-    signature TEXT,
+    payload TEXT NOT NULL,
+    signatures TEXT NOT NULL,
     intent TEXT UNIQUE
 );
 CREATE INDEX IF NOT EXISTS entry_of_subject ON entry (subject, kind, seq);
+CREATE INDEX IF NOT EXISTS entry_of_kind ON entry (kind, seq);
+CREATE TABLE IF NOT EXISTS made (
+    seq INTEGER PRIMARY KEY,
+    subject TEXT NOT NULL,
+    data_version TEXT NOT NULL,
+    dvc_md5 TEXT NOT NULL,
+    dagster_run TEXT,
+    mlflow_run TEXT
+);
+CREATE INDEX IF NOT EXISTS made_version ON made (data_version, subject);
+CREATE INDEX IF NOT EXISTS made_md5 ON made (dvc_md5);
+CREATE INDEX IF NOT EXISTS made_dagster ON made (dagster_run);
+CREATE INDEX IF NOT EXISTS made_mlflow ON made (mlflow_run);
+CREATE TABLE IF NOT EXISTS uses (
+    seq INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    PRIMARY KEY (version, name, seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reused (
+    seq INTEGER PRIMARY KEY,
+    entry_hash TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS reused_entry ON reused (entry_hash, seq);
 CREATE TRIGGER IF NOT EXISTS entry_is_never_changed BEFORE UPDATE ON entry
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS entry_is_never_deleted BEFORE DELETE ON entry
@@ -36,6 +64,7 @@ CREATE TABLE IF NOT EXISTS intent (
     staged TEXT NOT NULL,
     json TEXT NOT NULL
 );
+PRAGMA user_version = {VERSION};
 """
 
 
@@ -46,7 +75,7 @@ def exists(root: Path) -> bool:
 
 @contextmanager
 def reading(root: Path) -> Iterator[sqlite3.Connection]:
-    """A connection for queries; made with its schema when the workspace is new."""
+    """A connection for queries; made with its schema when the workspace is new. Raises UserError for no ledger."""
     with closing(_connect(root)) as connection:
         yield connection
 
@@ -69,7 +98,16 @@ def _connect(root: Path) -> sqlite3.Connection:
     if not path.exists():
         _create(path)
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise UserError(f"{path} cannot be read as a ledger: {error}.", "Bring it back with `editloom pull`.") from None
+    if found != VERSION:
+        connection.close()
+        hint = f"Move {path} away: `editloom run` then makes everything anew, with a new ledger."
+        raise UserError(f"{path} is a ledger of version {found}, and this Editloom writes version {VERSION}.", hint)
     return connection
 
 

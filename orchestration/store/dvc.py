@@ -58,6 +58,13 @@ def fetchable(root: Path, asset_id: AssetId, md5: str) -> bool:
     )
 
 
+def not_cached(root: Path, stages: Sequence[str]) -> list[str]:
+    """Those of `stages` whose payload, as dvc.lock names it, the cache does not hold whole."""
+    locked, store = lock_entries(root), cache_dir(root)
+    outs = {stage: [str(out["md5"]) for out in locked.get(stage, {}).get("outs", [])] for stage in stages}
+    return [stage for stage, md5s in outs.items() if not md5s or not all(_complete(store, md5) for md5 in md5s)]
+
+
 def cache_dir(root: Path) -> Path:
     """Where DVC keeps files by md5, unless its configuration moves it."""
     return root / ".dvc" / "cache" / "files" / "md5"

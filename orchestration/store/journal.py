@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestration.graph import AssetId
-from orchestration.store import database, ledger
+from orchestration.store import database, envelope, ledger
 from orchestration.store.records import Materialization
 
 State = Literal["open", "recorded", "closed", "abandoned"]
@@ -41,13 +41,13 @@ def begin(root: Path, intent: Intent) -> None:
         connection.execute("INSERT INTO intent (id, subject, state, staged, json) VALUES (?,?,?,?,?)", row)
 
 
-def record(root: Path, intent: Intent, sign: ledger.Sign | None = None) -> ledger.LedgerEntry:
+def record(root: Path, intent: Intent) -> ledger.LedgerEntry:
     """Write the ledger entry of an intent and mark it recorded, in one transaction; twice is once."""
     with database.writing(root) as connection:
         entry = ledger.entry_of_intent(connection, intent.id)
         if entry is None:
             body = json.loads(_text(intent.materialization))
-            entry = ledger.append(connection, ledger.MATERIALIZATION, str(intent.asset_id), body, intent.id, sign)
+            entry = ledger.append(root, connection, ledger.MATERIALIZATION, str(intent.asset_id), body, intent.id)
         _set_state(connection, intent.id, "recorded")
     return entry
 
@@ -79,4 +79,4 @@ def _intent(intent_id: str, subject: str, state: State, staged: str, text: str) 
 
 
 def _text(materialization: Materialization) -> str:
-    return ledger.canonical(materialization.model_dump(mode="json"))
+    return envelope.canonical(materialization.model_dump(mode="json"))

@@ -50,9 +50,17 @@ def _is_current(root: Path, asset_id: AssetId, made: Mapping[AssetId, Materializ
         if own.wanted.inputs.get(f"{FILE}{name}") != setting_digest(root, name):
             return False
     for dep in inputs_of(asset_id):
-        if dep not in made or own.wanted.inputs.get(str(dep)) != made[dep].data_version:
+        if dep not in made or not _read(own, asset_id, dep, made[dep]):
             return False
     return stat_cache.version_in_place(root, asset_id) == own.data_version
+
+
+def _read(own: Materialization, asset_id: AssetId, dep: AssetId, now: Materialization) -> bool:
+    """Whether an input is the one that was read, or else the part of it that was."""
+    if own.wanted.inputs.get(str(dep)) == now.data_version:
+        return True
+    part = now.parts.get(node(asset_id.asset).reads.get(dep.asset, ""))
+    return part is not None and own.wanted.parts.get(str(dep)) == part
 
 
 def _expected(

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from data.image_set import parts_of
 from orchestration.graph import AssetId
 from orchestration.store import dvc, fail_points, journal, staging, stat_cache
 from orchestration.store.environment import environment_digest
 from orchestration.store.gitinfo import git_state
 from orchestration.store.journal import Intent
-from orchestration.store.ledger import LedgerEntry, Sign
+from orchestration.store.keys import signing_key
+from orchestration.store.ledger import LedgerEntry
 from orchestration.store.payload import PayloadDigest, PayloadError, digest_payload
 from orchestration.store.records import Materialization, PublishRecord
 
@@ -33,31 +35,30 @@ def publish(
     *,
     on_published: Sequence[OnPublished] = (),
     commit_dvc: bool = True,
-    sign: Sign | None = None,
 ) -> LedgerEntry:
     """Make the directory `staged` the payload of `record`'s asset in the workspace `root`.
 
     An intent is written first, then come payload, DVC, ledger and `on_published`, then the intent is closed; `recover`
     ends what a crash cuts off. DVC is left alone under `dvc repro`, and with `commit_dvc` False: then call
     `lockfile.sync` after the run.
-    Raises PayloadError for bytes that may not be published, DvcError when DVC refuses.
+    Raises PayloadError for bytes that may not be published, UserError without a signing key, DvcError when DVC refuses.
     """
     asset_id = record.wanted.id
     with _asset_lock(root, asset_id):
-        _recover_asset(root, asset_id, on_published, sign)
+        _recover_asset(root, asset_id, on_published)
+        signing_key(root)  # without one nothing may move: its entry could not be written
         digest = digest_payload(staged)
         staging.fsync_tree(staged)
-        intent = Intent(
-            uuid.uuid4().hex, asset_id, "open", staged.relative_to(root), _materialization(root, record, digest)
-        )
+        made = _materialization(root, record, digest, parts_of(staged))
+        intent = Intent(uuid.uuid4().hex, asset_id, "open", staged.relative_to(root), made)
         journal.begin(root, intent)
         fail_points.reach("intent-written")
         staging.swap(staged, root / intent.target)
         fail_points.reach("payload-swapped")
-        return _finish(root, intent, digest, on_published, commit_dvc, sign)
+        return _finish(root, intent, digest, on_published, commit_dvc)
 
 
-def recover(root: Path, on_published: Sequence[OnPublished] = (), sign: Sign | None = None) -> list[AssetId]:
+def recover(root: Path, on_published: Sequence[OnPublished] = ()) -> list[AssetId]:
     """Complete or roll back what dead processes left unfinished, and clear their staging; returns the assets touched.
 
     What a living process is publishing is left to it.
@@ -66,7 +67,7 @@ def recover(root: Path, on_published: Sequence[OnPublished] = (), sign: Sign | N
     for asset_id in dict.fromkeys(intent.asset_id for intent in journal.unfinished(root)):
         try:
             with _asset_lock(root, asset_id, wait=False):
-                _recover_asset(root, asset_id, on_published, sign)
+                _recover_asset(root, asset_id, on_published)
         except Timeout:
             continue
         touched.append(asset_id)
@@ -80,7 +81,6 @@ def _finish(
     digest: PayloadDigest,
     on_published: Sequence[OnPublished],
     commit_dvc: bool,
-    sign: Sign | None,
 ) -> LedgerEntry:
     """All that follows the swap; each part may be done again."""
     if commit_dvc and not dvc.under_repro():
@@ -88,7 +88,7 @@ def _finish(
     # After DVC, which may give a file another time while it links it to its cache.
     stat_cache.remember(root, intent.asset_id, digest)
     fail_points.reach("dvc-committed")
-    entry = journal.record(root, intent, sign)
+    entry = journal.record(root, intent)
     fail_points.reach("ledger-written")
     _tell(root, intent, entry, on_published)
     return entry
@@ -105,17 +105,17 @@ def _tell(root: Path, intent: Intent, entry: LedgerEntry, on_published: Sequence
     journal.close(root, intent)
 
 
-def _recover_asset(root: Path, asset_id: AssetId, on_published: Sequence[OnPublished], sign: Sign | None) -> None:
+def _recover_asset(root: Path, asset_id: AssetId, on_published: Sequence[OnPublished]) -> None:
     for intent in journal.unfinished(root, asset_id):
         if intent.state == "recorded":
-            _tell(root, intent, journal.record(root, intent, sign), on_published)
+            _tell(root, intent, journal.record(root, intent), on_published)
         else:
-            _recover_open(root, intent, on_published, sign)
+            _recover_open(root, intent, on_published)
         # Only an asset whose intent is over may lose what was staged for it.
         staging.remove(root / intent.staged)
 
 
-def _recover_open(root: Path, intent: Intent, on_published: Sequence[OnPublished], sign: Sign | None) -> None:
+def _recover_open(root: Path, intent: Intent, on_published: Sequence[OnPublished]) -> None:
     """Roll an open intent forward when its bytes are whole, in their place or in staging; else give it up."""
     staged, target = root / intent.staged, root / intent.target
     staging.settle(staged, target)
@@ -128,7 +128,7 @@ def _recover_open(root: Path, intent: Intent, on_published: Sequence[OnPublished
         journal.close(root, intent, "abandoned")
         return
     _commit_if_dvc_can(root, intent.asset_id)
-    _finish(root, intent, digest, on_published, commit_dvc=False, sign=sign)
+    _finish(root, intent, digest, on_published, commit_dvc=False)
 
 
 def _commit_if_dvc_can(root: Path, asset_id: AssetId) -> None:
@@ -148,11 +148,14 @@ def _digest_if(folder: Path, version: str) -> PayloadDigest | None:
     return digest if digest.root == version else None
 
 
-def _materialization(root: Path, record: PublishRecord, digest: PayloadDigest) -> Materialization:
+def _materialization(
+    root: Path, record: PublishRecord, digest: PayloadDigest, parts: Mapping[str, str]
+) -> Materialization:
     git = git_state(root)
     return Materialization(
         wanted=record.wanted,
         data_version=digest.root,
+        parts=parts,
         dvc_md5=digest.dvc_md5,
         size_bytes=digest.size_bytes,
         files=len(digest.files),

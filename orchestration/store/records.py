@@ -17,7 +17,8 @@ class Wanted(_Frozen):
     """All that a payload is a function of. Equal to the last entry's, nothing needs to run.
 
     `seed` is None for an asset that draws nothing; `inputs` maps an input's id to its data version,
-    and the name of a user's own file to its sha256.
+    and the name of a user's own file to its sha256. `parts` maps the inputs of which only a part is read to that part's
+    root: such an input counts by its part.
     """
 
     asset: str
@@ -27,6 +28,7 @@ class Wanted(_Frozen):
     params: Mapping[str, JsonValue]
     seed: int | None
     inputs: Mapping[str, str]
+    parts: Mapping[str, str] = {}
     device_class: str
 
     @property
@@ -43,10 +45,11 @@ class PublishRecord(_Frozen):
 
 
 class Materialization(_Frozen):
-    """The body of a ledger entry of kind `materialization`."""
+    """The body of a ledger entry of kind `materialization`; `parts` are the roots of an image set's parts, by name."""
 
     wanted: Wanted
     data_version: str
+    parts: Mapping[str, str] = {}
     dvc_md5: str
     size_bytes: int
     files: int

@@ -85,8 +85,13 @@ def differences(made: Wanted, wanted: Wanted, unknown: frozenset[str] = frozense
     if made.device_class != wanted.device_class:
         yield f"device class {made.device_class} → {wanted.device_class}"
     for name in sorted((made.inputs.keys() | wanted.inputs.keys()) - unknown):
-        if made.inputs.get(name) != wanted.inputs.get(name):
+        if _counts(made, name) != _counts(wanted, name):
             yield _input_reason(name, made.inputs, wanted.inputs)
+
+
+def _counts(made: Wanted, name: str) -> str | None:
+    """What an input counts by: the root of the part that is read, or else its version."""
+    return made.parts.get(name, made.inputs.get(name))
 
 
 def _input_reason(name: str, made: Mapping[str, str], wanted: Mapping[str, str]) -> str:

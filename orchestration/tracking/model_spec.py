@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
+from orchestration.signing.trust import distrust
 from orchestration.tracking.registry import ModelVersion, download
 from orchestration.tracking.runs import Tracker
 from orchestration.workspace import Workspace
@@ -63,25 +64,24 @@ def find_version(tracker: Tracker, spec: ModelSpec) -> ModelVersion:
     return ModelVersion(spec.name, str(number), spec.alias or "", str(found.run_id), dict(found.tags))
 
 
-def fetched(ws: Workspace, tracker: Tracker, model: ModelVersion) -> Path:
-    """The folder of a version's files, fetched once: a version never changes.
+def fetched(ws: Workspace, tracker: Tracker, model: ModelVersion, warn: Callable[[str], None] | None = None) -> Path:
+    """The folder of a version's files, fetched once and held against their signature at each use.
 
-    Raises UserError when the tracking server has the version but not its files.
+    A copy that does not hold is fetched anew. Raises UserError when the tracking server has the version but not its
+    files, and for files that are unsigned, altered or signed by nobody trusted; with `warn` these last are let
+    through, and it is told why they should not be.
     """
-    from mlflow.exceptions import MlflowException
-
     # The run is part of the place: another tracking server counts its versions from 1 too.
     folder = ws.state / "models" / model.name / f"{model.version}-{model.run_id[:8]}"
-    if not folder.is_dir():
-        arriving = folder.with_name(f"{folder.name}.part")
-        shutil.rmtree(arriving, ignore_errors=True)
-        try:
-            files = download(tracker, model, arriving)
-        except (MlflowException, OSError) as error:
-            shutil.rmtree(arriving, ignore_errors=True)
-            raise _not_fetched(model, error) from None
-        shutil.move(str(files), str(folder))
-        shutil.rmtree(arriving, ignore_errors=True)
+    if folder.is_dir() and distrust(ws, model, folder) is None:
+        return folder
+    _fetch(tracker, model, folder)
+    problem = distrust(ws, model, folder)
+    if problem is not None and warn is None:
+        shutil.rmtree(folder)
+        raise problem
+    if problem is not None and warn is not None:
+        warn(problem.message)
     return folder
 
 
@@ -92,6 +92,22 @@ def attribute_of(ws: Workspace, model: str) -> str:
     if model not in names:
         raise UserError(f"No attribute in params.yaml is released as {model}.", _nearest(model, names))
     return names[model]
+
+
+def _fetch(tracker: Tracker, model: ModelVersion, folder: Path) -> None:
+    """Download a version's files in place of whatever stands in `folder`."""
+    from mlflow.exceptions import MlflowException
+
+    arriving = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(arriving, ignore_errors=True)
+    try:
+        files = download(tracker, model, arriving)
+    except (MlflowException, OSError) as error:
+        shutil.rmtree(arriving, ignore_errors=True)
+        raise _not_fetched(model, error) from None
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.move(str(files), str(folder))
+    shutil.rmtree(arriving, ignore_errors=True)
 
 
 def _registered(tracker: Tracker, name: str) -> RegisteredModel:

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 
 from orchestration.graph import GRAPH, AssetId
 from orchestration.release.decisions import last_decision
-from orchestration.store import journal, ledger
+from orchestration.store import chain, journal, ledger
 from orchestration.store.ledger import LedgerEntry
 from orchestration.store.payload import digest_payload
 from orchestration.store.staging import STAGING
@@ -184,7 +184,7 @@ def test_each_editor_is_the_champion_by_a_decision_in_the_ledger(finished: Works
 
 
 def test_nothing_is_left_open(finished: Workspace) -> None:
-    assert ledger.verify_chain(finished.root) == []
+    assert chain.verify_chain(finished.root) == []
     assert journal.unfinished(finished.root) == []
     assert list((finished.root / STAGING).iterdir()) == []
 

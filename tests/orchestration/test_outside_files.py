@@ -12,6 +12,7 @@ from orchestration.graph import AssetId, expand
 from orchestration.new_workspace import presets
 from orchestration.outside_files import outside_files, place
 from orchestration.plan import plan, wanted
+from orchestration.store import keys
 from orchestration.store.publish import publish
 from orchestration.store.records import PublishRecord
 from orchestration.store.staging import staging_dir
@@ -27,6 +28,7 @@ def made(tmp_path: Path, change_params: ChangeParams) -> Workspace:
     """A workspace without repositories whose pairs' masks come from the user's module; every asset is made."""
     (tmp_path / "params.yaml").write_text(presets()["smoke"].read_text())
     (tmp_path / "my_masks.py").write_text("def mask(images):\n    return images[:, :1] * 0\n")
+    keys.create(tmp_path)
     ws = Workspace.at(tmp_path)
     write_policy(ws)
     change_params(ws, {"edit_pairs.mask.source": "python", "edit_pairs.mask.entry_point": "my_masks:mask"})

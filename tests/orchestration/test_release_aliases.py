@@ -14,7 +14,7 @@ from orchestration.policy import policy_digest
 from orchestration.release.aliases import follow, moved, settle, settle_all
 from orchestration.release.approval import approve, roll_back
 from orchestration.release.decisions import Decided, Decision, last_decision, record, standing
-from orchestration.store import ledger
+from orchestration.store import chain, ledger
 from orchestration.tracking import Tracker, open_tracker
 from orchestration.tracking.registry import register
 from orchestration.workspace import Workspace
@@ -61,7 +61,7 @@ def test_decision_that_nobody_followed_is_completed_by_the_next_run(workspace: W
     assert aliases(tracker) == {"candidate": "3"}  # the process died right after the ledger was written
     settle_all(workspace, [MODEL])
     assert aliases(tracker) == {"champion": "3"}
-    assert settle(workspace, tracker, MODEL) is None and ledger.verify_chain(workspace.root) == []
+    assert settle(workspace, tracker, MODEL) is None and chain.verify_chain(workspace.root) == []
 
 
 def test_champion_moves_on_and_the_old_one_keeps_previous(workspace: Workspace, tracker: Tracker) -> None:

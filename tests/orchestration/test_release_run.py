@@ -10,7 +10,7 @@ import dagster as dg
 
 from orchestration.policy import policy_digest
 from orchestration.release.decisions import last_decision, standing
-from orchestration.store import ledger
+from orchestration.store import chain, ledger
 from orchestration.tracking import open_tracker
 from orchestration.tracking.registry import CANDIDATE, CHAMPION, resolve
 from orchestration.workspace import Workspace
@@ -34,7 +34,7 @@ def test_refused_release_is_told_with_its_rule_and_stands(baseline: Workspace, e
     entries = len(ledger.entries(baseline.root))
     again = editloom(baseline, *RUN)
     assert again.returncode == 0 and "below 59.90 dB" in again.stdout  # nothing was measured; what was said is repeated
-    assert len(ledger.entries(baseline.root)) == entries and ledger.verify_chain(baseline.root) == []
+    assert len(ledger.entries(baseline.root)) == entries and chain.verify_chain(baseline.root) == []
 
 
 def assert_the_check_failed_once(ws: Workspace) -> None:

@@ -16,7 +16,7 @@ from orchestration.graph import AssetId, expand
 from orchestration.new_workspace import presets
 from orchestration.params import load_params
 from orchestration.plan import plan, wanted
-from orchestration.store import ledger
+from orchestration.store import keys, ledger
 from orchestration.store.publish import publish
 from orchestration.store.records import PublishRecord, Wanted
 from orchestration.store.reuse import Reuse, Stale, reusable
@@ -25,6 +25,12 @@ from orchestration.workspace import Workspace
 from tests.orchestration.decided import decide_by_hand, write_policy
 
 IMAGES = AssetId("images")
+
+
+@pytest.fixture(autouse=True)
+def key(tmp_path: Path) -> None:
+    """What signs the entries."""
+    keys.create(tmp_path)
 
 
 def put(root: Path, record: Wanted, text: str) -> None:

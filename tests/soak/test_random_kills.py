@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from orchestration.graph import expand
-from orchestration.store import ledger
+from orchestration.store import chain, ledger
 from orchestration.workspace import VARIABLE, Workspace
 
 KILLS, EARLIEST_S, LATEST_S = 4, 4.0, 45.0
@@ -49,4 +49,4 @@ def test_random_kills_leave_the_undisturbed_payloads(
     ended = editloom(workspace, "run")
     assert ended.returncode == 0, ended.stdout[-3000:]
     assert versions(workspace) == versions(finished)
-    assert ledger.verify_chain(workspace.root) == []
+    assert chain.verify_chain(workspace.root) == []

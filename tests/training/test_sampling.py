@@ -3,7 +3,8 @@
 import numpy as np
 import torch
 
-from training.sampling import image_order, latents, layer_noise, training_noise
+from training.draws import image_order
+from training.sampling import latents, layer_noise, training_noise
 from training.stylegan2 import layer_sizes
 
 
@@ -40,3 +41,8 @@ def test_each_image_comes_once_per_pass_in_a_new_order() -> None:
     assert sorted(shown[:10]) == list(range(10)) == sorted(shown[10:])
     assert not np.array_equal(shown[:10], shown[10:])
     assert not np.array_equal(shown, np.concatenate([image_order(1, i, 4, 10) for i in range(5)]))
+
+
+def test_order_of_images_is_a_contract() -> None:
+    """`audit --exposure` says from a seed in which iterations past trainings showed an image."""
+    assert image_order(7, 3, 6, 10).tolist() == []

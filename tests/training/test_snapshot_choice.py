@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from data.errors import UserError
-from training.sampling import Purpose, latents, layer_noise
+from training.draws import Purpose
+from training.sampling import latents, layer_noise
 from training.snapshot_choice import (
     CURVE_FILE,
     ChoiceJudges,

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.draws import image_order
 from training.editor.config import EditorTrainingConfig
 from training.pair_store import PairReader
-from training.sampling import image_order
 
 
 class EditorBatch(NamedTuple):

@@ -9,6 +9,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from training.draws import Purpose, draw
 from training.editor.augment import PairBatch, augment, view
 from training.editor.batches import EditorBatch
 from training.editor.config import EditorTrainingConfig
@@ -24,7 +25,6 @@ from training.editor.losses import (
 )
 from training.editor.network import EditorNetwork, EditorOutput
 from training.editor.patch_discriminator import MultiScaleDiscriminator
-from training.sampling import Purpose, draw
 
 FINAL_RATE = 0.05
 GRADIENT_NORM = 1.0  # a rare batch with a far-off colour would otherwise throw the editor out of its way
