@@ -42,6 +42,12 @@ def evaluation_measured() -> Callable[..., None]:
     return _writer("evaluation")
 
 
+@pytest.fixture(scope="session")
+def lineage_measured() -> Callable[..., None]:
+    """Write several figures of the lineage down, then fail when any misses its bar."""
+    return _writer("lineage")
+
+
 def _writer(group: str) -> Callable[..., None]:
     docs = Path(os.environ.get("BENCH_DOCS", REPOSITORY / "docs"))
 

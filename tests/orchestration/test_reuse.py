@@ -16,7 +16,7 @@ from orchestration.graph import AssetId, expand
 from orchestration.new_workspace import presets
 from orchestration.params import load_params
 from orchestration.plan import plan, wanted
-from orchestration.store import keys, ledger
+from orchestration.store import chain, keys, ledger
 from orchestration.store.publish import publish
 from orchestration.store.records import PublishRecord, Wanted
 from orchestration.store.reuse import Reuse, Stale, reusable
@@ -76,6 +76,26 @@ def test_each_difference_is_stale_and_named(tmp_path: Path, changes: Mapping[str
     put(tmp_path, images(), "one")
     assert isinstance(reusable(tmp_path, images()), Reuse)
     assert reasons(tmp_path, images(**changes)) == (reason,)
+
+
+def test_input_read_by_a_part_counts_by_that_part(tmp_path: Path) -> None:
+    """A held-out image that goes changes the image set, and nothing of what trains on it."""
+    put(tmp_path, images(parts={"x": "train root"}), "one")
+    assert isinstance(reusable(tmp_path, images(inputs={"x": "v2"}, parts={"x": "train root"})), Reuse)
+    assert reasons(tmp_path, images(inputs={"x": "v2"}, parts={"x": "another"})) == ("x changed",)
+    assert reasons(tmp_path, images(inputs={"x": "v2"})) == ("x changed",)
+
+
+def test_reuse_is_an_entry_with_the_inputs_that_stand_now(tmp_path: Path) -> None:
+    put(tmp_path, images(parts={"x": "train root"}), "one")
+    entry = ledger.entries(tmp_path)[0]
+    assert ledger.confirmed(tmp_path, entry) == entry
+    for _ in range(2):  # told again after a crash
+        ledger.record_reuse(tmp_path, [(entry, {"x": "v2"})], "run 1")
+    said = ledger.entries(tmp_path, kind=ledger.REUSE)
+    assert [one.body["inputs"] for one in said] == [{"x": "v2"}]
+    assert ledger.confirmed(tmp_path, entry).materialization.wanted.inputs == {"x": "v2"}
+    assert chain.verify_chain(tmp_path) == []
 
 
 def test_asset_that_was_never_made_is_stale(tmp_path: Path) -> None:
