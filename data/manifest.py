@@ -122,8 +122,13 @@ def dataset_proof(sha256s: Iterable[str], sha256: str) -> MerkleProof:
 
 def dataset_proofs(sha256s: Iterable[str], wanted: Iterable[str]) -> list[MerkleProof]:
     """The same for several images at once."""
-    tree = MerkleTree(_DATASET, map(bytes.fromhex, sha256s))
+    tree = dataset_tree(sha256s)
     return [tree.prove(bytes.fromhex(sha256)) for sha256 in wanted]
+
+
+def dataset_tree(sha256s: Iterable[str]) -> MerkleTree:
+    """The tree over the image hashes (hex), for several proofs; its root is the dataset root."""
+    return MerkleTree(_DATASET, map(bytes.fromhex, sha256s))
 
 
 def check_dataset_proof(proof: MerkleProof, sha256: str, dataset_root: str) -> bool:

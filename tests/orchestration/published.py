@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.manifest import ALIGNED_SCHEMA, IMAGE_SCHEMA, write_manifest
+from data.manifest import ALIGNED_SCHEMA, IMAGE_SCHEMA, part_roots, write_manifest
 from orchestration.graph import AssetId
 from orchestration.store.dvc import cache_dir
 from orchestration.store.payload import digest_payload
@@ -66,8 +66,10 @@ def image_set(rows: Iterable[tuple[str, str, str]], *, aligned: bool = True) -> 
 
     def write(folder: Path) -> None:
         write_manifest(pd.DataFrame(known, columns=schema.names), folder)
+        parts = part_roots(pd.DataFrame(known, columns=schema.names), {})
         splits = {split: sum(row["split"] == split for row in known) for split in ("test", "train", "validation")}
-        document = {"count": len(known), "dataset_root": "r" * 64, "splits": splits, "sources": {"renderer": {}}}
+        document = {"count": len(known), "dataset_root": "r" * 64, "splits": splits, "sources": {"renderer": {}},
+                    "parts": parts}
         (folder / "dataset.json").write_text(json.dumps(document))
 
     return write
