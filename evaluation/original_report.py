@@ -20,7 +20,17 @@ from evaluation.metrics.metric import Judge, Metric
 from evaluation.metrics.sets import set_metrics
 from evaluation.panel import SeesFeatures, feature_vectors, judge_of
 from evaluation.pixels import CPU, Images, batches, to_images
-from evaluation.report_files import METRICS, PAGE, SHEET, MetricTable, Page, records, render_page, write_json
+from evaluation.report_files import (
+    METRICS,
+    PAGE,
+    SHEET,
+    MetricTable,
+    Page,
+    records,
+    render_page,
+    write_json,
+    write_summary,
+)
 from evaluation.sheet import Picture, grid
 from training.sampling import latents, layer_noise
 from training.stylegan2 import Generator
@@ -144,9 +154,10 @@ def _ratio(continued: Metric, start: Metric | None, judge: Judge) -> Metric | No
 
 
 def write_original_report(report: OriginalReport, out: Path) -> None:
-    """Write metrics.json, report.html and sheet.png of an original network into `out`."""
+    """Write metrics.json, summary.json, report.html and sheet.png of an original network into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / METRICS, original_record(report))
+    write_summary(_metrics(report, CONTINUED), out)
     (out / PAGE).write_text(render_page(original_page(report)), encoding="utf-8")
     (out / SHEET).write_bytes(encode_png(report.sheet))
 

@@ -1,4 +1,4 @@
-"""Reports as files: metrics.json, per_image.parquet, report.html and pictures. Same report, same bytes."""
+"""Reports as files: metrics.json, summary.json, per_image.parquet, report.html, pictures. Same report, same bytes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from evaluation.sheet import Picture
 from evaluation.slices import SliceMetric, slice_metrics, worst_slices
 
 METRICS, PER_IMAGE, PAGE = "metrics.json", "per_image.parquet", "report.html"
+SUMMARY = "summary.json"
 SHEET, STRIP, WORST = "sheet.png", "strip.png", "worst.png"
 UNIT_SIGNS = " %dB°"
 FACTS = 3
 """So many of the headline's metrics stand above the table."""
+DIGEST_CHARS = 8
+"""So much of a judge's digest stands in a summary's keys."""
 
 LABELS: Mapping[str, str] = {
     "attribute_success": "Attribute success",
@@ -128,10 +131,11 @@ class Page:
 
 
 def write_report(report: EditReport, out: Path) -> None:
-    """Write a report's metrics, measures per image, page, contact sheet, strip and worst images into `out`."""
+    """Write a report's metrics, summary, measures per image, page, contact sheet, strip and worst images into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     slices = headline_slices(report)
     write_json(out / METRICS, metrics_record(report, slices))
+    write_summary(report.rows[0].metrics, out)
     pq.write_table(per_image_table(report), out / PER_IMAGE, compression="zstd", store_schema=False)
     (out / PAGE).write_text(render_page(edit_page(report, slices)), encoding="utf-8")
     pictures = {SHEET: report.sheet, STRIP: report.strip, WORST: report.worst_sheet}
@@ -250,6 +254,20 @@ def render_page(page: Page) -> str:
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record as indented JSON with a final newline; raises ValueError on NaN."""
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_summary(metrics: Sequence[Metric], out: Path) -> None:
+    """Write summary.json of what was measured: `metric/judge@digest` → value, for tools that compare versions by key.
+
+    The judge's digest is part of the key, because two numbers of different judges are never compared.
+    """
+    known = {_summary_key(metric): metric.value for metric in metrics if metric.value is not None}
+    write_json(out / SUMMARY, dict(sorted(known.items())))
+
+
+def _summary_key(metric: Metric) -> str:
+    digest = f"@{metric.judge_digest[:DIGEST_CHARS]}" if metric.judge_digest else ""
+    return f"{metric.name}/{metric.judge}{digest}"
 
 
 def _data_uri(picture: Picture) -> str:

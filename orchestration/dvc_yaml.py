@@ -10,6 +10,7 @@ import yaml
 
 from data.errors import UserError
 from orchestration.code_versions import version_of
+from orchestration.dvc_views import metrics, plots
 from orchestration.graph import GRAPH, AssetId, AssetNode, expand
 from orchestration.params import Params
 
@@ -19,10 +20,14 @@ _HEADER = "# Written by `editloom dvc-yaml` from the asset graph and params.yaml
 
 
 def render(params: Params) -> str:
-    """The text of dvc.yaml: a stage per asset, a matrix stage over the attributes for a partitioned one."""
+    """The text of dvc.yaml: a stage per asset (of a partitioned one a matrix of attributes), metrics and plots."""
     attributes = list(params.attributes)
     nodes = [node for node in GRAPH.values() if attributes or not node.partition]
-    document = {"stages": {node.name: _stage(node, attributes) for node in nodes}}
+    document = {
+        "stages": {node.name: _stage(node, attributes) for node in nodes},
+        "metrics": metrics(attributes),
+        "plots": plots(attributes),
+    }
     return _HEADER + yaml.safe_dump(document, sort_keys=False, width=1000, allow_unicode=True)
 
 

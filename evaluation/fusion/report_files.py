@@ -1,4 +1,4 @@
-"""A fusion report as files: metrics.json, pareto.json, report.html and pictures. Same report, same bytes."""
+"""A fusion report as files: metrics.json, summary.json, pareto.json, report.html, pictures. Same report, same bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ from data.png import encode_png
 from evaluation.fusion.baselines import MOVED, TITLES
 from evaluation.fusion.pareto import Comparison, curve_record, not_won
 from evaluation.fusion.report import PAIRS, FusionReport, lacks_direction
-from evaluation.report_files import METRICS, PAGE, SHEET, MetricTable, Page, TextTable, records, render_page, write_json
+from evaluation.report_files import (
+    METRICS,
+    PAGE,
+    SHEET,
+    MetricTable,
+    Page,
+    TextTable,
+    records,
+    render_page,
+    write_json,
+    write_summary,
+)
 
 PARETO, PARETO_PICTURE = "pareto.json", "pareto.png"
 VERDICTS = {
@@ -28,9 +39,10 @@ PAIR_FACTS = {
 
 
 def write_fusion_report(report: FusionReport, out: Path) -> None:
-    """Write a fusion report's metrics, trade-off, page, sheet and picture into `out`."""
+    """Write a fusion report's metrics, their summary, trade-off, page, sheet and picture into `out`."""
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / METRICS, metrics_record(report))
+    write_summary([metric for row in report.rows if row.key == PAIRS for metric in row.metrics], out)
     write_json(out / PARETO, pareto_record(report))
     (out / PAGE).write_text(render_page(fusion_page(report)), encoding="utf-8")
     (out / SHEET).write_bytes(encode_png(report.sheet))

@@ -96,7 +96,8 @@ def test_files_are_complete_self_contained_and_reproducible(report: EditReport, 
     write_report(report, tmp_path / "a")
     write_report(report, tmp_path / "b")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["metrics.json", "per_image.parquet", "report.html", "sheet.png", "strip.png", "worst.png"]
+    pictures = ["sheet.png", "strip.png"]
+    assert names == ["metrics.json", "per_image.parquet", "report.html", *pictures, "summary.json", "worst.png"]
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
     page = (tmp_path / "a" / "report.html").read_text()
     assert "http" not in page and "data:image/png;base64," in page
@@ -104,6 +105,16 @@ def test_files_are_complete_self_contained_and_reproducible(report: EditReport, 
     assert record["rows"][0]["metrics"][0]["interval"]["level"] == 0.95
     assert record["worst"] == [report.names[index] for index in report.worst]
     assert {one["dimension"] for one in record["slices"]} <= set(report.slices)
+
+
+def test_summary_names_each_number_by_metric_and_judge(report: EditReport, tmp_path: Path) -> None:
+    write_report(report, tmp_path)
+    known = json.loads((tmp_path / "summary.json").read_text())
+    metrics = [metric for metric in report.rows[0].metrics if metric.value is not None]
+    assert len(known) == len(metrics)
+    for metric in metrics:
+        digest = f"@{metric.judge_digest[:8]}" if metric.judge_digest else ""
+        assert known[f"{metric.name}/{metric.judge}{digest}"] == metric.value
 
 
 def test_per_image_table_adds_up_to_the_headline(report: EditReport, tmp_path: Path) -> None:

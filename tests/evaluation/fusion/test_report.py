@@ -195,7 +195,7 @@ def test_same_inputs_give_the_same_bytes(
     again = evaluate_fusion(networks, StoredPairs(networks, 16), reddish, subject, CONFIG)
     write_fusion_report(again, tmp_path / "second")
     files = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}
-    assert set(files) == {"metrics.json", "pareto.json", "report.html", "sheet.png", "pareto.png"}
+    assert set(files) == {"metrics.json", "pareto.json", "report.html", "sheet.png", "summary.json", "pareto.png"}
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "second").iterdir()}
 
 

@@ -1,0 +1,166 @@
+"""A DVC remote as a place for a few files of our own: a folder, S3, or whatever else DVC reaches."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import UserError
+
+if TYPE_CHECKING:
+    from dvc.config import Config
+
+NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A remote's root: `name` and `url` as DVC's configuration has them, `files` a file system of fsspec."""
+
+    name: str
+    url: str
+    files: Any
+    root: str
+    local: bool
+
+    def names(self, folder: str) -> list[str]:
+        """The file names in a folder under the root, sorted; none where there is no such folder.
+
+        Raises UserError when the remote does not answer.
+        """
+        with self._asked():
+            self.files.invalidate_cache()
+            found = self.files.ls(self._path(folder), detail=False) if self.files.exists(self._path(folder)) else []
+        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
+
+    def read(self, path: str) -> bytes:
+        """A file's content; raises UserError when the remote does not answer or has no such file."""
+        with self._asked():
+            return bytes(self.files.cat_file(self._path(path)))
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a file unless one of that name is there; True when exactly `content` stands there afterwards.
+
+        Of two writers at once one wins, and both know it: on a local disk by a hard link, on AWS S3 and what follows it
+        by a conditional write. Other stores look first and read again afterwards, so that a writer who comes in between
+        is noticed unless he writes after the second look.
+        """
+        with self._asked():
+            target = self._path(path)
+            try:
+                if self.local:
+                    _create_local(Path(target), content)
+                else:
+                    self.files.pipe_file(target, content, mode="create")
+            except FileExistsError:
+                pass
+            return bytes(self.files.cat_file(target)) == content
+
+    def has(self, path: str) -> bool:
+        """Whether there is a file of that name; raises UserError when the remote does not answer."""
+        with self._asked():
+            return bool(self.files.exists(self._path(path)))
+
+    def delete(self, path: str) -> None:
+        """Remove a file; none is fine. Raises UserError when the remote does not answer or lets nobody remove."""
+        with self._asked():
+            if self.files.exists(self._path(path)):
+                self.files.rm_file(self._path(path))
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.url})"
+
+    def _path(self, path: str) -> str:
+        return f"{self.root.rstrip('/')}/{path}"
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        """Each store has errors of its own, down to those of its HTTP library: all mean the same to a person."""
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            raise UserError(
+                f"The remote {self} does not answer as it should: {said}",
+                "Check network, address (`dvc remote list`) and credentials, then run the same command again. "
+                "Nothing here was changed.",
+            ) from error
+
+
+def open_place(root: Path, name: str | None = None) -> Place:
+    """The remote `name` (DVC's default one if None) of the workspace `root`; it is not contacted.
+
+    Raises UserError for a missing repository, an unknown remote or one that DVC keeps as a mirror of the workspace.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.fs import get_cloud_fs
+
+    config = _config(root)
+    chosen = name or config["core"].get("remote")
+    known = ", ".join(config["remote"]) or "none"
+    if not chosen or chosen.lower() not in config["remote"]:
+        said = f"There is no DVC remote '{chosen}'." if chosen else "DVC has no default remote."
+        raise UserError(
+            f"{said} Remotes: {known}.", "Add one: `dvc remote add -d NAME URL`; or name one: --remote NAME."
+        )
+    if config["remote"][chosen.lower()].get("worktree"):
+        hint = "Set `dvc remote modify NAME worktree false`: a mirror deletes what is not in the workspace."
+        raise UserError(f"The remote {chosen} mirrors the workspace, so it cannot hold the ledger.", hint)
+    url = str(config["remote"][chosen.lower()]["url"])
+    try:
+        kind, settings, path = get_cloud_fs(config, name=chosen)
+        files = kind(**settings)
+        return Place(chosen, url, files.fs, str(path), kind.protocol == "local")
+    except (DvcException, ImportError) as error:
+        hint = "Correct it: `dvc remote modify`."
+        raise UserError(f"The remote {chosen} ({url}) cannot be used: {error}", hint) from None
+
+
+def open_places(root: Path) -> list[Place]:
+    """Every remote of the workspace `root`, by name; none is contacted. Raises UserError as `open_place` does."""
+    return [open_place(root, name) for name in sorted(_config(root)["remote"])]
+
+
+def _config(root: Path) -> Config:
+    from dvc.config import Config, ConfigError
+
+    if not (root / ".dvc").is_dir():
+        raise UserError(f"{root} is no DVC repository.", "Run `dvc init`, or make a workspace with `editloom new`.")
+    try:
+        return Config(dvc_dir=str(root / ".dvc"))
+    except ConfigError as error:
+        raise UserError(f"DVC's configuration in {root / '.dvc'} is wrong: {error}", "Correct what it names.") from None
+
+
+def _create_local(target: Path, content: bytes) -> None:
+    """Written under another name first, then linked: whole or not there at all. Raises FileExistsError."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with fresh.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _link(fresh, target)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _link(fresh: Path, target: Path) -> None:
+    try:
+        os.link(fresh, target)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        # Such a disk has no atomic way; what is left is to look first.
+        if target.exists():
+            raise FileExistsError(str(target)) from None
+        fresh.rename(target)
