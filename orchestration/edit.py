@@ -15,6 +15,7 @@ from data.alignment import Template
 from data.errors import UserError
 from data.landmarks import Detector
 from data.reference_part import reference_part
+from orchestration.consent.demotion import refuse_lost_champion
 from orchestration.photo_edit import WRITABLE, Alignment, EditOptions, ImageEditor, PhotoEditor, PhotoResult
 from orchestration.release.aliases import moved
 from orchestration.tracking import open_tracker
@@ -103,20 +104,18 @@ def _output_name(source: Path) -> str:
 def released_editor(ws: Workspace, attribute: str, console: Console, *, allow_unsigned: bool = False) -> Path:
     """The files of the attribute's champion, or of its candidate with a warning.
 
-    Raises UserError without either, and for files that are not as somebody trusted signed them; `allow_unsigned` makes
-    a warning of the latter.
+    Raises UserError without either, for a version that descends from withdrawn images, and for files that are not as
+    somebody trusted signed them; `allow_unsigned` makes a warning of the last.
     """
     params = ws.params()
     tracker, name = open_tracker(ws), params.attribute_release.model_name(attribute)
     for sentence in moved(ws, tracker, name):
         console.print(f"[yellow]warning:[/] {sentence}.")
-    model = resolve(tracker, name, CHAMPION)
-    if model is None:
-        model = resolve(tracker, name, CANDIDATE)
-        if model is not None:
-            console.print(
-                f"[yellow]warning:[/] {name} has no champion; its candidate, version {model.version}, is used."
-            )
+    champion = resolve(tracker, name, CHAMPION)
+    model = champion or resolve(tracker, name, CANDIDATE)
+    refuse_lost_champion(ws, name, model)
+    if model is not None and champion is None:
+        console.print(f"[yellow]warning:[/] {name} has no champion; its candidate, version {model.version}, is used.")
     if model is None:
         raise _no_editor(attribute, tuple(params.attributes))
     return fetched(ws, tracker, model, partial(_warn_unsigned, console) if allow_unsigned else None)

@@ -35,9 +35,9 @@ from orchestration.graph import AssetId
 from orchestration.policy import policy_digest
 from orchestration.release.decisions import Decided
 from orchestration.release.gate import Release, decide_release
+from orchestration.signing.registration import register_signed
 from orchestration.store import ledger
 from orchestration.tracking import Tracker, open_tracker
-from orchestration.tracking.registry import register
 from orchestration.workspace import Workspace
 from tests.orchestration.published import FACES, image_set, put, text
 from training.editor.apply import edit, load_editor
@@ -127,7 +127,7 @@ class Gated:
         return CHEATS[cheat.read_text()](self, edits) if cheat.exists() else edits
 
     def version(self, change: Callable[[Path], None] = lambda folder: None) -> Release:
-        """Register the shipped editor, changed by `change`, and publish its release."""
+        """Publish a release of the shipped editor, changed by `change`; sign and register it."""
         self._count += 1
         files = self.folder / str(self._count)
         files.mkdir()
@@ -141,9 +141,9 @@ class Gated:
         inputs = {**self.inputs, "file:mlflow/policy.yaml": policy_digest(self.ws.policy)}
         document = json.dumps({"model": MODEL, "number": self._count})
         put(self.ws, asset, inputs, text("release.json", document), mlflow_run=run.run_id)
-        register(self.tracker, run, MODEL, sorted(files.iterdir()), {})
         entry = ledger.last_entry(self.ws.root, asset.asset, asset.partition)
         assert entry is not None
+        register_signed(self.ws, self.tracker, run, entry, MODEL, sorted(files.iterdir()), {})
         return Release(entry, MODEL, ATTRIBUTE)
 
     def ask(self, release: Release) -> Decided:

@@ -14,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from data.errors import UserError
 from evaluation.comparison_page import verdict
 from orchestration.compare import CompareOptions, compare
+from orchestration.signing.model_signature import sign_folder
+from orchestration.store.keys import signing_key
 from orchestration.tracking import Tracker, open_tracker
 from orchestration.tracking.model_spec import fetched, find_version, parse_spec
 from orchestration.tracking.registry import register
@@ -38,6 +40,7 @@ def noisy_version(ws: Workspace, tracker: Tracker, name: str, folder: Path) -> s
     for file in files.iterdir():
         if file.name != WEIGHTS:
             (folder / file.name).write_bytes(file.read_bytes())
+    sign_folder(folder, signing_key(ws.root))
     run = tracker.asset_run("noise", tracker.parent_run("noise", "noise"), "attribute_release", "noise")
     return register(tracker, run, name, sorted(folder.iterdir()), {"editloom.model": "0" * 64})
 

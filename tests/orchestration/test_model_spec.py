@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
+from orchestration.signing.model_signature import sign_folder
+from orchestration.store.keys import signing_key
 from orchestration.tracking import Tracker, open_tracker
 from orchestration.tracking.model_spec import ModelSpec, attribute_of, fetched, find_version, parse_spec
 from orchestration.tracking.registry import register
@@ -28,11 +30,12 @@ def tracker(ws: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Tracker:
     """A registry with two versions of one model; the second is the candidate."""
     tracker = open_tracker(ws)
     for text in ("one", "two"):
-        file = tmp_path_factory.mktemp("files") / "editor.json"
-        file.write_text(text)
+        folder = tmp_path_factory.mktemp("files")
+        (folder / "editor.json").write_text(text)
+        sign_folder(folder, signing_key(ws.root))
         parent = tracker.parent_run(text, text)
         run = tracker.asset_run(text, parent, "attribute_release", "smile")
-        register(tracker, run, NAME, [file], {"editloom.model": text})
+        register(tracker, run, NAME, sorted(folder.iterdir()), {"editloom.model": text})
     return tracker
 
 
@@ -78,8 +81,14 @@ def test_each_version_has_files_of_its_own_fetched_once(ws: Workspace, tracker: 
     versions = [find_version(tracker, parse_spec(f"{NAME}/{number}")) for number in (1, 2)]
     folders = [fetched(ws, tracker, version) for version in versions]
     assert [(folder / "editor.json").read_text() for folder in folders] == ["one", "two"]
-    (folders[0] / "mark").touch()
-    assert (fetched(ws, tracker, versions[0]) / "mark").exists()  # fetched again, it would be gone
+    before = (folders[0] / "editor.json").stat().st_ino
+    assert (fetched(ws, tracker, versions[0]) / "editor.json").stat().st_ino == before
+
+
+def test_copy_that_somebody_changed_here_is_fetched_anew(ws: Workspace, tracker: Tracker) -> None:
+    version = find_version(tracker, parse_spec(f"{NAME}/1"))
+    (fetched(ws, tracker, version) / "editor.json").write_text("tampered")
+    assert (fetched(ws, tracker, version) / "editor.json").read_text() == "one"
 
 
 def test_version_whose_files_are_gone_is_no_traceback(ws: Workspace, tracker: Tracker, tmp_path: Path) -> None:

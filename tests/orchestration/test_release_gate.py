@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from data.errors import UserError
 from orchestration.release.aliases import moved, restore
+from orchestration.release.decisions import gate_decision
 from orchestration.workspace import VARIABLE, Workspace
 from tests.orchestration.gated import MODEL, Gated, cheating, gated_workspace, mlflow_server, noise
 
@@ -53,6 +55,19 @@ def test_worse_and_cheating_versions_are_refused(gated: Gated, change: Callable[
     assert gated.ask(release).decision == decided  # asked again, nothing is measured or decided anew
     tags = gated.tracker.client.get_model_version(MODEL, decided.version).tags
     assert tags["editloom.outcome"] == "refused" and tags["editloom.policy"] == decided.policy
+
+
+def test_candidate_that_was_tampered_with_is_neither_measured_nor_decided_on(gated: Gated) -> None:
+    release, before = gated.version(noise), gated.aliases()
+    run = str(release.entry.materialization.mlflow_run)
+    (weights,) = (gated.folder.parent / "server" / "files").rglob(f"{run}/**/editor.safetensors")
+    signed = weights.read_bytes()
+    weights.write_bytes(signed[:-1] + bytes([signed[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"is not what was signed: editor\.safetensors altered"):
+        gated.ask(release)
+    assert gated.aliases() == before and gate_decision(gated.ws.root, release.entry) is None
+    weights.write_bytes(signed)
+    assert gated.ask(release).decision.outcome == "refused"
 
 
 def test_half_of_the_champions_answers_hide_the_loss_on_average_alone(gated: Gated) -> None:
