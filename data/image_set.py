@@ -127,6 +127,13 @@ def parts_of(directory: Path) -> Mapping[str, str]:
     return {str(name): str(root) for name, root in parts.items()} if isinstance(parts, Mapping) else {}
 
 
+def recomputed_parts(frame: pd.DataFrame, document: Mapping[str, object]) -> Mapping[str, str]:
+    """The roots of the parts, by name, that a manifest has with the facts in its dataset.json."""
+    counted = {*(field.name for field in fields(ImageSetSummary)), "parts", *_VARIABLE}
+    facts = {name: value for name, value in document.items() if name not in counted}
+    return {str(part): root for part, root in part_roots(frame, facts).items()}
+
+
 def read_dataset(directory: Path) -> dict[str, object]:
     """What `dataset.json` says."""
     document: dict[str, object] = json.loads((directory / DATASET).read_text())

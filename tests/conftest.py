@@ -124,11 +124,11 @@ def _clone(source: Path, target: Path, monkeypatch: pytest.MonkeyPatch, *, curre
     # Opening a workspace's Dagster instance sets it; the next test has another one.
     monkeypatch.setenv("DAGSTER_HOME", str(target / ".editloom" / "dagster"))
     ws = Workspace.at(target)
-    _move_artifacts(ws.state / "mlflow.db", ws.mlflow_artifacts.as_uri())
+    move_artifacts(ws.state / "mlflow.db", ws.mlflow_artifacts.as_uri())
     return ws
 
 
-def _move_artifacts(database: Path, folder: str) -> None:
+def move_artifacts(database: Path, folder: str) -> None:
     """MLflow writes absolute places down: those of a clone lead to its own files, not to the original's."""
     if not database.exists():
         return

@@ -46,7 +46,7 @@ class PayloadDigest:
 
 def digest_payload(folder: Path) -> PayloadDigest:
     """Hash every file under `folder`; raises PayloadError for an empty payload, a link or an unsafe format."""
-    files = tuple(_digest_file(folder, path) for path in payload_files(folder))
+    files = tuple(digest_file(folder, path) for path in payload_files(folder))
     if not files:
         raise PayloadError(f"The payload {folder} holds no file.", "Whatever makes it must write at least one.")
     return PayloadDigest(payload_root(files), dvc_directory_md5(files), files)
@@ -82,7 +82,8 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _digest_file(folder: Path, path: Path) -> FileDigest:
+def digest_file(folder: Path, path: Path) -> FileDigest:
+    """The size and both hashes of one file, named by its path relative to `folder`."""
     sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES):
