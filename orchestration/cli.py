@@ -14,8 +14,12 @@ from rich.markup import escape
 
 from data.errors import UserError
 from orchestration import keys_commands, review_commands, telemetry
+from orchestration.audit import commands as audit_commands
+from orchestration.consent import commands as consent_commands
 from orchestration.release import commands as release_commands
 from orchestration.remote import commands as remote_commands
+from orchestration.reproduction import commands as reproduction_commands
+from orchestration.verification import commands as verification_commands
 
 telemetry.silence()
 
@@ -266,10 +270,15 @@ def figures(directory: Path = Path("docs")) -> None:
 
 app.command()(_for_people(review_commands.compare))
 app.command()(_for_people(review_commands.evaluate))
+app.command()(_for_people(audit_commands.audit))
+app.command()(_for_people(audit_commands.why))
+app.command()(_for_people(reproduction_commands.reproduce))
 app.command()(_for_people(remote_commands.push))
 app.command()(_for_people(remote_commands.pull))
+app.command()(_for_people(verification_commands.verify))
 app.add_typer(release_commands.release_app(_for_people), name="release")
 app.add_typer(keys_commands.keys_app(_for_people), name="keys")
+app.add_typer(consent_commands.consent_app(_for_people), name="consent")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,11 @@ import dagster as dg
 
 from data.errors import UserError
 from evaluation.sheet import write_png
+from orchestration import arithmetic
 from orchestration.announcement import REGISTERED_FILE, announcer
 from orchestration.code_versions import version_of
+from orchestration.consent.effects import consent_reasons
+from orchestration.consent.registry import withheld_digest
 from orchestration.devices import Lease, lease_device
 from orchestration.graph import GRAPH, AssetId, AssetNode, node
 from orchestration.materialization_metadata import check_result, metadata_of
@@ -86,6 +89,7 @@ class _Attempt:
     dagster_run: str
     run_name: str
     status: StatusFile
+    consent: str
 
     @property
     def evidence(self) -> Path:
@@ -108,6 +112,7 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
             context.run.run_id,
             context.run.tags.get("editloom/run", context.run.run_id[:8]),
             status,
+            withheld_digest(ws.root),
         )
         yield from _reuse_or_build(attempt, build, gate)
     except RefusedError as refusal:
@@ -130,7 +135,8 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
 def _reuse_or_build(attempt: _Attempt, build: Build, gate: Gate | None) -> Iterator[Any]:
     if not os.environ.get(ALWAYS_VARIABLE):
         found = reusable(attempt.ws.root, attempt.wanted)
-        if isinstance(found, Reuse) and (not found.fetch or restore(attempt.ws.root, found.entry)):
+        stands = isinstance(found, Reuse) and (not found.fetch or restore(attempt.ws.root, found.entry))
+        if isinstance(found, Reuse) and stands and not consent_reasons(attempt.ws.root, attempt.id):
             yield from _reuse(attempt, found.entry, gate)
             return
     with ExitStack() as stack:
@@ -186,6 +192,7 @@ def _lease(attempt: _Attempt, stack: ExitStack) -> Lease:
     if not GRAPH[attempt.id.asset].device:
         return Lease(-1, "cpu")
     compute = attempt.params.compute
+    arithmetic.hold(attempt.params)
     lease = stack.enter_context(lease_device(attempt.ws.state / "devices", compute.devices))
     import torch
 
@@ -244,7 +251,9 @@ def _tracked_run(attempt: _Attempt) -> TrackedRun:
 
 
 def _record(attempt: _Attempt, run: TrackedRun) -> PublishRecord:
-    return PublishRecord(wanted=attempt.wanted, dagster_run=attempt.dagster_run, mlflow_run=run.run_id)
+    return PublishRecord(
+        wanted=attempt.wanted, consent=attempt.consent, dagster_run=attempt.dagster_run, mlflow_run=run.run_id
+    )
 
 
 def _after_publish(
@@ -288,9 +297,11 @@ def _result(
         # A payload that failed a blocking check was never published, so a reused one passed its checks.
         known = _read(attempt.evidence / CHECKS_FILE).keys() - {check.name for check in decided}
         results += [dg.AssetCheckResult(passed=True, check_name=name, metadata={"reused": True}) for name in known]
+    # Dagster's own tags hold a digest of a partitioned input's version; here every version stands as the ledger has it.
+    inputs = dg.MetadataValue.json(dict(attempt.wanted.inputs))
     return dg.MaterializeResult(
         data_version=dg.DataVersion(entry.materialization.data_version),
-        metadata=metadata_of(facts, outcome, attempt.ws, attempt.id, reused),
+        metadata={**metadata_of(facts, outcome, attempt.ws, attempt.id, reused), "inputs": inputs},
         check_results=results,
     )
 

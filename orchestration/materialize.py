@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 from rich.console import Console
 
 from data.errors import UserError
+from orchestration import arithmetic
 from orchestration.code_versions import version_of
 from orchestration.graph import node
 from orchestration.progress import read_statuses
@@ -27,13 +32,23 @@ def materialize_one(
     for stale in folder.glob("*.json"):
         stale.unlink()
     open_tracker(ws)
-    succeeded = execute(Job(f"materialize {asset}", (asset,), partition, str(folder), always=True))
+    succeeded = _executed(ws, Job(f"materialize {asset}", (asset,), partition, str(folder), always=True), folder)
     for status in read_statuses(folder).values():
         if status.user_error:
             raise UserError(f"{status.asset}: {status.error}")
         console.print(f"{status.asset}: {status.state} {status.error}", markup=False, highlight=False)
     refused = any(status.state == "refused" for status in read_statuses(folder).values())
     return 0 if succeeded else EXIT_REFUSED if refused else EXIT_FAILED
+
+
+def _executed(ws: Workspace, job: Job, folder: Path) -> bool:
+    """Execute in this process, or in a new one that is started with what portable arithmetic needs."""
+    if not ws.params().compute.portable:
+        return execute(job)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = job.write(folder.with_suffix(".job"))
+    with arithmetic.held(ws.params()):
+        return subprocess.run([sys.executable, "-m", "orchestration.worker", str(file)]).returncode == 0
 
 
 def _check(ws: Workspace, asset: str, partition: str | None, code_version: str | None) -> None:

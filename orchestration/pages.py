@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data.errors import UserError
+from orchestration import arithmetic
 from orchestration.tracking.links import DAGSTER, MLFLOW, remember_pages
 from orchestration.workspace import Workspace
 
@@ -75,6 +76,7 @@ def _commands(ws: Workspace, host: str, dagster_port: int, mlflow_port: int) -> 
 
 
 def _start(ws: Workspace, command: list[str], log: Path) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "EDITLOOM_WORKSPACE": str(ws.root), "DAGSTER_HOME": str(ws.dagster_home)}
+    own = {"EDITLOOM_WORKSPACE": str(ws.root), "DAGSTER_HOME": str(ws.dagster_home)}
+    environment = {**os.environ, **own, **arithmetic.variables(ws.params())}
     with log.open("wb") as out:
         return subprocess.Popen(command, cwd=ws.root, env=environment, stdout=out, stderr=out)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from data.errors import UserError
 from orchestration.code_versions import version_of
+from orchestration.consent.effects import consent_reasons
 from orchestration.devices import accelerator_count
 from orchestration.graph import AssetId, chosen_partitions, expand, inputs_of, node, select
 from orchestration.outside_files import outside_files
@@ -67,7 +68,7 @@ def device_class_of(params: Params) -> str:
     """The class of device that bulk steps run on under these params."""
     compute = params.compute
     cuda = compute.accelerator == "cuda" or (compute.accelerator == "auto" and accelerator_count() > 0)
-    return device_class("cuda" if cuda else "cpu", compute.threads_per_device)
+    return device_class("cuda" if cuda else "cpu", compute.threads_per_device, portable=compute.portable)
 
 
 def _item(
@@ -83,8 +84,12 @@ def _item(
     inputs = _inputs(ws, asset_id, (dep for dep in deps if dep not in again))
     unknown = frozenset(str(dep) for dep in again)
     found = reusable(ws.root, _wanted(ws, params, asset_id, inputs), strict=strict, unknown=unknown)
+    # After the comparison, which may have brought a manifest back from a remote.
+    consent = consent_reasons(ws.root, asset_id)
     if isinstance(found, Stale):
-        return PlanItem(asset_id, "run", found.reasons)
+        return PlanItem(asset_id, "run", (*found.reasons, *consent))
+    if consent:
+        return PlanItem(asset_id, "run", consent)
     if again:
         return PlanItem(asset_id, "maybe", tuple(f"{dep} is made again" for dep in again))
     if node(asset_id.asset).gated and gate_decision(ws.root, found.entry) is None:

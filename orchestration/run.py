@@ -16,8 +16,9 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.live import Live
 
-from orchestration import dvc_yaml
+from orchestration import arithmetic, dvc_yaml
 from orchestration.announcement import announcer
+from orchestration.consent.demotion import demote_tainted
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
 from orchestration.params import Params
 from orchestration.plan import PlanItem, plan, wanted
@@ -93,12 +94,13 @@ def run(
     started = time.monotonic()
     params = ws.params()
     chosen = chosen_partitions(tuple(params.attributes), partitions)
-    with exclusive(ws, console):
+    with exclusive(ws, console), arithmetic.held(params):
         signing_key(ws.root)
         from_nothing = untouched(ws)
         dvc_yaml.write(ws.root, params)
         recover(ws.root, [announcer(ws)])
         settle_all(ws, (params.attribute_release.model_name(attribute) for attribute in params.attributes))
+        demote_tainted(ws, warn=console.print)
         items = tuple(plan(ws, params, expand(chosen, select(selection))))
         todo = [item.id for item in items if always or item.action != "reuse" or not _in_place(ws, item)]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}

@@ -148,6 +148,9 @@ class Compute(Section):
     threads_per_device: int = number(1, "threads", 1, 1024, "CPU threads of one bulk step.")
     memory_gb: float = number(4.0, "GB", 0.5, 1024.0, "Memory that one bulk step may need.")
     processes: int = number(2, "processes", 1, 1024, "Processes that render, decode and align.")
+    portable: bool = choice(
+        False, "Hold bulk steps on a CPU to what every AVX2 processor does alike; bf16 training is then 5 times slower."
+    )
 
 
 class Params(Section):

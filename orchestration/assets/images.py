@@ -16,6 +16,7 @@ from data.manifest import SplitFractions, read_manifest
 from data.rendered import RenderedConfig, render_images
 from data.shards import read_images
 from evaluation.sheet import Picture, grid
+from orchestration.consent.registry import withheld
 from orchestration.execution import lineage_asset
 from orchestration.partitions import ATTRIBUTES
 from orchestration.sections import Ingest
@@ -29,12 +30,13 @@ PREVIEW_IMAGES, PREVIEW_COLUMNS = 24, 8
 def images(step: Step) -> Outcome:
     """Render or ingest the first image set."""
     params, split = step.params.images, _split(step)
+    processes, gone = step.params.compute.processes, withheld(step.ws.root)
     if params.source == "renderer":
         config = RenderedConfig(**params.renderer.model_dump(), seed=step.params.seed, category=step.params.category)
-        summary = render_images(config, step.out, split, step.params.compute.processes, step.counted("images"))
+        summary = render_images(config, step.out, split, processes, step.counted("images"), gone)
     else:
         ingest = _ingest(step, params.ingest)
-        summary = ingest_photos(ingest, step.out, split, step.params.compute.processes, step.counted("photos"))
+        summary = ingest_photos(ingest, step.out, split, processes, step.counted("photos"), withheld=gone)
     min_size_px = 1 if params.source == "renderer" else params.ingest.min_size_px
     return _outcome(step, summary, "images", min_size_px=min_size_px)
 
@@ -44,7 +46,8 @@ def aligned_images(step: Step) -> Outcome:
     """Align the images by their landmarks."""
     config = _alignment(step)
     processes = step.params.compute.processes
-    summary = align_images(step.input("images"), step.out, config, processes, step.counted("images"))
+    gone = withheld(step.ws.root)
+    summary = align_images(step.input("images"), step.out, config, processes, step.counted("images"), gone)
     return _outcome(step, summary, "aligned_images", size_px=config.size_px, template=_template_of(step, step.out))
 
 
@@ -55,8 +58,8 @@ def attribute_images(step: Step) -> Outcome:
     own = step.params.attributes[step.partition].attribute_images
     folder = OwnFolder(_ingest(step, own), _alignment(step), _split(step)) if own else None
     processes = step.params.compute.processes
-    aligned = step.input("aligned_images")
-    summary = select_images(aligned, step.out, config, folder, processes, step.counted("images"))
+    aligned, gone = step.input("aligned_images"), withheld(step.ws.root)
+    summary = select_images(aligned, step.out, config, folder, processes, step.counted("images"), gone)
     size_px = step.params.aligned_images.size_px
     template = _template_of(step, aligned)
     return _outcome(step, summary, "attribute_images", attribute=step.partition, size_px=size_px, template=template)

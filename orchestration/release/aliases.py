@@ -52,10 +52,14 @@ def follow(tracker: Tracker, decided: Decided) -> None:
         return
     if decision.after != decision.before:  # what somebody moved by hand is put back by `restore` alone
         put_back(tracker, decision.model, decision.after.aliases)
-    if decision.outcome in PROMOTED and str(found.aliases.get(CANDIDATE)) == decision.version:
+    leaves = {decision.version} if decision.outcome in PROMOTED else set(decision.tainted)
+    if str(found.aliases.get(CANDIDATE)) in leaves:
         tracker.client.delete_registered_model_alias(decision.model, CANDIDATE)
+    known = _versions(tracker, decision.model)
+    for version in (v for v in decision.tainted if v != decision.version and v in known):
+        tracker.client.set_model_version_tag(decision.model, version, TAG_OUTCOME, decision.outcome)
     tags = {TAG_OUTCOME: decision.outcome, TAG_POLICY: decision.policy, TAG_DECISION: decided.entry.entry_hash}
-    if decision.version in _versions(tracker, decision.model):
+    if decision.version in known:
         for key, value in tags.items():
             tracker.client.set_model_version_tag(decision.model, decision.version, key, value)
 

@@ -125,7 +125,8 @@ def bundle(
     facts = write_bundle(Workspace.current(), version, out, prove or ())
     Console().print(
         f"Wrote {out}: {facts.model.name} version {facts.model.version}, {facts.entries} entries of the ledger, "
-        f"{facts.datasets} data sets, {facts.proofs} proofs about images. Check it with: python verify.py {out.name}",
+        f"{facts.datasets} data sets, {facts.proofs} proofs about images. Whoever unpacks it checks it with: "
+        "python verify.py --key PUBLIC.pem",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,9 @@ from orchestration.store.ledger import LedgerEntry
 
 DECISION = ledger.DECISION
 CHAMPION, PREVIOUS = "champion", "previous"
-Outcome = Literal["passed", "refused", "awaiting_approval", "approved", "rolled_back"]
+DECISION_FILE, EVIDENCE_FOLDER = "decision.json", "evidence"
+"""What a decision rests on: this file beside the release, and in this folder of the version's run."""
+Outcome = Literal["passed", "refused", "awaiting_approval", "approved", "rolled_back", "withdrawn"]
 PROMOTED: tuple[Outcome, ...] = ("passed", "approved")
 
 
@@ -44,7 +46,8 @@ class Decision(BaseModel):
 
     `asset` is the release's id, `made_by` that of the asset that made the model. `release` is the entry hash of the
     release that was decided on, `editor` its model's data version. `evidence` is the sha256 of decision.json.
-    `by` and `reason` are a person's; the gate leaves them empty.
+    `by` and `reason` are a person's; the gate leaves them empty. `tainted` are the versions that descend from withdrawn
+    images, newest first, where that is why.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,6 +69,7 @@ class Decision(BaseModel):
     mlflow_run: str = ""
     by: str = ""
     reason: str = ""
+    tainted: tuple[str, ...] = ()
 
     @property
     def refused(self) -> bool:
@@ -82,6 +86,8 @@ class Decision(BaseModel):
             f"editloom release approve {self.model} --by NAME --reason …",
             "approved": f"version {self.version} is the champion, approved by {self.by}",
             "rolled_back": f"rolled back to version {self.after.champion} by {self.by or 'an operator'}",
+            "withdrawn": f"{_versions(self.tainted or (self.version,))} from withdrawn images; "
+            + (f"version {self.after.champion} is the champion" if self.after.champion else "there is no champion"),
         }
         return said[self.outcome]
 
@@ -145,3 +151,44 @@ def before_champion(root: Path, model: str, version: str) -> str | None:
     """The version that was `previous` when `version` last became the champion."""
     promotions = [d.decision for d in decisions(root, model) if d.decision.outcome in PROMOTED]
     return next((d.after.previous for d in reversed(promotions) if d.after.champion == version), None)
+
+
+def standing_without(history: Sequence[Decided], now: Standing, tainted: Collection[str]) -> Standing:
+    """What stands once no tainted version bears an alias any more.
+
+    The champion falls back to the newest untainted version that once was one, `previous` to the one before it; a
+    version that somebody rolled back from is no such one.
+    """
+    promoted: list[str] = []
+    for decision in (decided.decision for decided in history):
+        if decision.outcome in PROMOTED:
+            promoted = [*(v for v in promoted if v != decision.version), decision.version]
+        elif decision.outcome == "rolled_back":
+            promoted = [v for v in promoted if v != decision.version]
+    left = [version for version in promoted if version not in tainted]
+    champion = now.champion if now.champion not in tainted else (left[-1] if left else None)
+    if champion == now.champion and now.previous not in tainted:
+        return now
+    before = left[: left.index(champion)] if champion in left else left
+    return Standing(champion=champion, previous=before[-1] if champion and before else None)
+
+
+def releases_of(root: Path, model: str) -> dict[str, LedgerEntry]:
+    """The release's materialization of each version of a registered model that was registered or decided on."""
+    said = ledger.entries(root, model)
+    told = {str(e.body["version"]): str(e.body["release"]) for e in said if e.kind == ledger.RELEASE}
+    told |= {
+        str(e.body["version"]): str(e.body["release"]) for e in said if e.kind == DECISION and e.body.get("release")
+    }
+    found = ((version, ledger.entries_of_hash(root, entry_hash)) for version, entry_hash in told.items())
+    return {version: entries[0] for version, entries in found if entries}
+
+
+def decided_models(root: Path) -> list[str]:
+    """The registered models that the ledger speaks of, sorted."""
+    return sorted({e.subject for kind in (DECISION, ledger.RELEASE) for e in ledger.entries(root, kind=kind)})
+
+
+def _versions(numbers: Sequence[str]) -> str:
+    one = len(numbers) == 1
+    return f"version{'' if one else 's'} {', '.join(numbers)} descend{'s' if one else ''}"

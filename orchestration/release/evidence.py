@@ -15,15 +15,14 @@ from evaluation.edit_report import EditReport
 from evaluation.gate import Decision as Found
 from orchestration.graph import AssetId
 from orchestration.model_card import ReleaseFacts, publish_card
-from orchestration.release.decisions import Decided
+from orchestration.release.decisions import DECISION_FILE, EVIDENCE_FOLDER, Decided
 from orchestration.store import ledger
 from orchestration.store.ledger import LedgerEntry
 from orchestration.tracking import TrackedRun, Tracker
 from orchestration.tracking.registry import ModelVersion
 from orchestration.workspace import Workspace
 
-DECISION_FILE, COMPARISON_FILE = "decision.json", "comparison.html"
-FOLDER = "evidence"
+COMPARISON_FILE = "comparison.html"
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def publish_decision(ws: Workspace, tracker: Tracker, decided: Decided) -> None:
     folder, run = _folder(ws, decision.asset), TrackedRun(tracker.client, decision.mlflow_run)
     for name in (DECISION_FILE, COMPARISON_FILE):
         if (folder / name).exists() and _is_of(folder, decision.evidence):
-            run.artifact(folder / name, FOLDER)
+            run.artifact(folder / name, EVIDENCE_FOLDER)
     publish_card(ws, tracker, ReleaseFacts(entry, decision.model, decision.version), decision.model_dump(mode="json"))
 
 

@@ -13,6 +13,7 @@ from data.errors import UserError
 from evaluation.edit_report import EditReport
 from evaluation.gate import CheckFact, decide
 from evaluation.gate_policy import ModelPolicy
+from orchestration.consent.taint import exposure_of
 from orchestration.graph import AssetId
 from orchestration.independence import HELD_OUT, INDEPENDENCE, JUDGES, independence_of
 from orchestration.measuring import REPORT, measure_editor, report_seed
@@ -29,6 +30,7 @@ from orchestration.tracking.reports import read_report
 from orchestration.workspace import Workspace
 
 EDITOR, RELEASE, GATE = "attribute_editor", "attribute_release", "gate"
+CONSENT = "consent"
 Measure = Callable[[Path], EditReport]
 """Measures the editor whose files stand in a directory: the same images, judges and seeds each time."""
 
@@ -90,7 +92,9 @@ def decide_release(
     reports = [measure(fetched(ws, tracker, one)) for one in (version, champion) if one is not None]
     candidate, other = reports[0], reports[1] if len(reports) > 1 else None
     checks = _checks(ws, tracker, release, candidate, before, champion)
-    found = decide(policy, candidate, other, checks)
+    # Whatever the policy asks for: nobody can switch this off.
+    asked = policy.model_copy(update={"checks": tuple(dict.fromkeys((*policy.checks, CONSENT)))})
+    found = decide(asked, candidate, other, checks)
     evidence = Evidence(release.entry, version, champion, candidate, other, found, _policy_record(policy))
     decision = Decision(
         outcome=found.outcome, model=release.model, version=version.version, asset=release.entry.subject,
@@ -114,15 +118,16 @@ def _checks(
     before: Standing,
     champion: ModelVersion | None,
 ) -> dict[str, CheckFact]:
-    """The checks that a policy may ask for."""
+    """The checks that a policy may ask for, and the one on consent, which is always asked for."""
     versions = {name: release.inputs[name] for name in (str(release.editor), JUDGES, HELD_OUT)}
-    independent = independence_of(ws, versions)
+    independent, withdrawn = independence_of(ws, versions), exposure_of(ws, release.inputs)
     away = moved(ws, tracker, release.model)
     if before.champion and champion is None:
         away = (*away, f"version {before.champion}, the champion, is not on the tracking server")
     hint = f"; `editloom release restore {release.model}` puts them back" if away else ""
     return {
         INDEPENDENCE: CheckFact(independent.passed, independent.summary),
+        CONSENT: CheckFact(not withdrawn, "; ".join(withdrawn) or "no withdrawn image in the lineage"),
         "report_judges": _report_judges(ws, release, candidate),
         "aliases": CheckFact(not away, f"{'; '.join(away)}{hint}" if away else "where the last decision put them"),
     }

@@ -65,12 +65,19 @@ class Place:
     def has(self, path: str) -> bool:
         """Whether there is a file of that name; raises UserError when the remote does not answer."""
         with self._asked():
-            return bool(self.files.exists(self._path(path)))
+            try:
+                self.files.invalidate_cache()
+                self.files.info(self._path(path))  # `exists` takes a store that is away for one without the file
+            except FileNotFoundError as error:
+                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+                    raise error.__cause__ from None  # over HTTP a connection that fails is called so too
+                return False
+            return True
 
     def delete(self, path: str) -> None:
         """Remove a file; none is fine. Raises UserError when the remote does not answer or lets nobody remove."""
-        with self._asked():
-            if self.files.exists(self._path(path)):
+        if self.has(path):
+            with self._asked():
                 self.files.rm_file(self._path(path))
 
     def __str__(self) -> str:

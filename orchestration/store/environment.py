@@ -9,6 +9,8 @@ from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
+PORTABLE = "avx2-portable"
+"""What stands for the instruction set of a step that is held to what every AVX2 processor does alike."""
 _INSTRUCTION_SETS = ("amx_tile", "avx512_bf16", "avx512_vnni", "avx512f", "avx2", "avx", "sve", "asimd")
 
 
@@ -25,14 +27,14 @@ def environment_digest() -> str:
     return hashlib.sha256("\n".join(installed()).encode()).hexdigest()
 
 
-def device_class(accelerator: str, threads: int) -> str:
+def device_class(accelerator: str, threads: int, *, portable: bool = False) -> str:
     """What arithmetic a bulk step runs on: two machines of one class give the same bytes. Imports no torch.
 
-    On a CPU: architecture, widest instruction set and threads; on CUDA: the card's name.
+    On a CPU: architecture, widest instruction set (or `portable`) and threads; on CUDA: the card's name.
     """
     if accelerator == "cuda":
         return f"cuda/{_cuda_name()}"
-    return f"cpu/{platform.machine()}/{_instruction_set()}/threads={threads}"
+    return f"cpu/{platform.machine()}/{PORTABLE if portable else _instruction_set()}/threads={threads}"
 
 
 @cache

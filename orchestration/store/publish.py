@@ -156,6 +156,7 @@ def _materialization(
         wanted=record.wanted,
         data_version=digest.root,
         parts=parts,
+        consent=record.consent,
         dvc_md5=digest.dvc_md5,
         size_bytes=digest.size_bytes,
         files=len(digest.files),

@@ -37,19 +37,25 @@ class Wanted(_Frozen):
 
 
 class PublishRecord(_Frozen):
-    """What a step knows when its payload is ready."""
+    """What a step knows when its payload is ready; `consent` is the digest of what was withheld when it began."""
 
     wanted: Wanted
+    consent: str = ""
     dagster_run: str | None = None
     mlflow_run: str | None = None
 
 
 class Materialization(_Frozen):
-    """The body of a ledger entry of kind `materialization`; `parts` are the roots of an image set's parts, by name."""
+    """The body of a ledger entry of kind `materialization`.
+
+    `parts` are the roots of an image set's parts, by name; `consent` is the digest of what was withheld then (sha256,
+    empty for nothing): recorded, not compared.
+    """
 
     wanted: Wanted
     data_version: str
     parts: Mapping[str, str] = {}
+    consent: str = ""
     dvc_md5: str
     size_bytes: int
     files: int

@@ -68,8 +68,13 @@ def image_set(rows: Iterable[tuple[str, str, str]], *, aligned: bool = True) -> 
         write_manifest(pd.DataFrame(known, columns=schema.names), folder)
         parts = part_roots(pd.DataFrame(known, columns=schema.names), {})
         splits = {split: sum(row["split"] == split for row in known) for split in ("test", "train", "validation")}
-        document = {"count": len(known), "dataset_root": "r" * 64, "splits": splits, "sources": {"renderer": {}},
-                    "parts": parts}
+        document = {
+            "count": len(known),
+            "dataset_root": "r" * 64,
+            "splits": splits,
+            "sources": {"renderer": {}},
+            "parts": parts,
+        }
         (folder / "dataset.json").write_text(json.dumps(document))
 
     return write

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from data.errors import UserError
+from orchestration.consent.changes import change_one
+from orchestration.consent.naming import named
 from orchestration.release.aliases import moved, restore
 from orchestration.release.decisions import gate_decision
 from orchestration.workspace import VARIABLE, Workspace
 from tests.orchestration.gated import MODEL, Gated, cheating, gated_workspace, mlflow_server, noise
+from tests.orchestration.published import FACES
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,3 +104,13 @@ def test_alias_moved_by_hand_holds_up_the_next_release_until_it_is_restored(gate
     assert decided.after.champion == right
     assert len(restore(gated.ws, gated.tracker, MODEL)) == 1
     assert gated.aliases()["champion"] == right and moved(gated.ws, gated.tracker, MODEL) == ()
+
+
+def test_version_that_descends_from_a_withdrawn_image_is_refused_whatever_the_policy_asks(gated: Gated) -> None:
+    image = next(sha256 for sha256, _, split in FACES if split == "train")
+    assert "consent" not in gated.ws.policy.read_text()
+    change_one(gated.ws, named(gated.ws, image, None), "withdrawn", "asked by mail", "Ada")
+    decided = gated.ask(gated.version()).decision
+    assert decided.outcome == "refused" and "1 withdrawn image in aligned_images" in decided.summary
+    change_one(gated.ws, named(gated.ws, image, None), "granted", "came back", "Ada")
+    assert gated.ask(gated.version()).decision.outcome == "passed"

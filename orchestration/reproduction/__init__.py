@@ -1,0 +1,1 @@
+"""Making a recorded version again from its lineage, and saying whether the same bytes come out."""
