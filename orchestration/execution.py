@@ -1,13 +1,10 @@
 """How an asset is materialized: reuse or build, lease a device, track, publish, report. The same for all assets."""
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -16,30 +13,35 @@ from data.errors import UserError
 from evaluation.sheet import write_png
 from orchestration import arithmetic
 from orchestration.announcement import REGISTERED_FILE, announcer
+from orchestration.attempt import (
+    Attempt,
+    claim_workdir,
+    publish_record,
+    read_document,
+    status_folder,
+    tracked_run,
+    write_document,
+)
 from orchestration.code_versions import version_of
 from orchestration.consent.effects import consent_reasons
 from orchestration.consent.registry import withheld_digest
 from orchestration.devices import Lease, lease_device
 from orchestration.graph import GRAPH, AssetId, AssetNode, node
 from orchestration.materialization_metadata import check_result, metadata_of
-from orchestration.outside_files import place
-from orchestration.params import Params
 from orchestration.plan import wanted
 from orchestration.progress import StatusFile
 from orchestration.step import CheckOutcome, Gate, Outcome, Published, Step
 from orchestration.store.ledger import LedgerEntry, record_reuse
 from orchestration.store.publish import publish
-from orchestration.store.records import PublishRecord, Wanted
 from orchestration.store.reuse import Reuse, restore, reusable
 from orchestration.store.staging import remove, staging_dir
-from orchestration.tracking import TrackedRun, open_tracker
+from orchestration.tracking import TrackedRun
 from orchestration.tracking.reports import read_report
-from orchestration.worker import ALWAYS_VARIABLE, STATUS_DIR_VARIABLE
-from orchestration.workspace import Workspace
+from orchestration.worker import ALWAYS_VARIABLE
+from orchestration.workspace import CHECKS_FILE, FACTS_FILE, Workspace
 from training.interruption import Interrupted
 
 Build = Callable[[Step], Outcome]
-FACTS_FILE, CHECKS_FILE = "facts.json", "checks.json"
 RETRIES = dg.RetryPolicy(max_retries=1, delay=2)
 
 
@@ -78,33 +80,13 @@ def lineage_asset(
     return decorate
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """One attempt at one asset: where, what is wanted, by which Dagster run."""
-
-    ws: Workspace
-    params: Params
-    id: AssetId
-    wanted: Wanted
-    dagster_run: str
-    run_name: str
-    status: StatusFile
-    consent: str
-
-    @property
-    def evidence(self) -> Path:
-        folder = self.ws.root / self.id.evidence_path
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-
 def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Build, gate: Gate | None) -> Iterator[Any]:
     ws = Workspace.current()
     asset_id = AssetId(found.name, context.partition_key if found.partition else None)
-    status = StatusFile(_status_folder(ws, context.run.run_id), str(asset_id))
+    status = StatusFile(status_folder(ws, context.run.run_id), str(asset_id))
     try:
         params = ws.params() if asset_id.partition is None else ws.params().for_attribute(asset_id.partition)
-        attempt = _Attempt(
+        attempt = Attempt(
             ws,
             params,
             asset_id,
@@ -132,7 +114,7 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
         raise
 
 
-def _reuse_or_build(attempt: _Attempt, build: Build, gate: Gate | None) -> Iterator[Any]:
+def _reuse_or_build(attempt: Attempt, build: Build, gate: Gate | None) -> Iterator[Any]:
     if not os.environ.get(ALWAYS_VARIABLE):
         found = reusable(attempt.ws.root, attempt.wanted)
         stands = isinstance(found, Reuse) and (not found.fetch or restore(attempt.ws.root, found.entry))
@@ -144,24 +126,27 @@ def _reuse_or_build(attempt: _Attempt, build: Build, gate: Gate | None) -> Itera
         yield from _build(attempt, build, lease, gate)
 
 
-def _reuse(attempt: _Attempt, entry: LedgerEntry, gate: Gate | None) -> Iterator[Any]:
+def _reuse(attempt: Attempt, entry: LedgerEntry, gate: Gate | None) -> Iterator[Any]:
     """Record and report what stands; a gate that has not decided on it yet, does."""
     record_reuse(attempt.ws.root, [(entry, attempt.wanted.inputs)], attempt.run_name)
     decided: tuple[CheckOutcome, ...] = ()
     if gate is not None:
         with ExitStack() as stack:
             decided = (_asked(attempt, gate, entry, _lease(attempt, stack)),)
-    facts = {**_read(attempt.evidence / FACTS_FILE), **_decision_fact(decided)}
-    _write_json(attempt.evidence / FACTS_FILE, facts)
+    facts = {**read_document(attempt.evidence / FACTS_FILE), **_decision_fact(decided)}
+    write_document(attempt.evidence / FACTS_FILE, facts)
     yield from _told(attempt, "reused", _result(attempt, entry, facts, decided=decided, reused=True), facts, decided)
 
 
-def _asked(attempt: _Attempt, gate: Gate, entry: LedgerEntry, lease: Lease) -> CheckOutcome:
+def _asked(attempt: Attempt, gate: Gate, entry: LedgerEntry, lease: Lease) -> CheckOutcome:
     """What a gate says of a published payload; written beside the payload's other checks."""
     attempt.status.begin()
     check = gate(Published(attempt.ws, attempt.params, attempt.id, entry, lease))
-    documents = {**_read(attempt.evidence / CHECKS_FILE), check.name: {"passed": check.passed, **check.document}}
-    _write_json(attempt.evidence / CHECKS_FILE, documents)
+    documents = {
+        **read_document(attempt.evidence / CHECKS_FILE),
+        check.name: {"passed": check.passed, **check.document},
+    }
+    write_document(attempt.evidence / CHECKS_FILE, documents)
     return check
 
 
@@ -170,7 +155,7 @@ def _decision_fact(decided: tuple[CheckOutcome, ...]) -> dict[str, Any]:
 
 
 def _told(
-    attempt: _Attempt,
+    attempt: Attempt,
     state: str,
     result: dg.MaterializeResult[Any],
     facts: Mapping[str, Any],
@@ -187,7 +172,7 @@ def _told(
         raise RefusedError("; ".join(refusals))
 
 
-def _lease(attempt: _Attempt, stack: ExitStack) -> Lease:
+def _lease(attempt: Attempt, stack: ExitStack) -> Lease:
     """Hold a device when the asset needs one, and pin the threads that belong to it."""
     if not GRAPH[attempt.id.asset].device:
         return Lease(-1, "cpu")
@@ -200,24 +185,24 @@ def _lease(attempt: _Attempt, stack: ExitStack) -> Lease:
     return lease if compute.accelerator != "cpu" else Lease(lease.index, "cpu")
 
 
-def _build(attempt: _Attempt, build: Build, lease: Lease, gate: Gate | None) -> Iterator[Any]:
+def _build(attempt: Attempt, build: Build, lease: Lease, gate: Gate | None) -> Iterator[Any]:
     attempt.status.begin()
     started = time.monotonic()
-    run = _tracked_run(attempt)
+    run = tracked_run(attempt)
     with staging_dir(attempt.ws.root, attempt.id) as staged:
-        workdir = _claim_workdir(attempt)
+        workdir = claim_workdir(attempt)
         step = Step(
             attempt.ws, attempt.params, attempt.id, staged, workdir, attempt.evidence, run, attempt.status, lease
         )
         try:
             outcome = build(step)
-            _write_json(attempt.evidence / CHECKS_FILE, {c.name: dict(c.document) for c in outcome.checks})
+            write_document(attempt.evidence / CHECKS_FILE, {c.name: dict(c.document) for c in outcome.checks})
             failed = [check for check in outcome.checks if not check.passed]
             if failed:
                 run.artifact(attempt.evidence / CHECKS_FILE, "evidence")
                 yield from (check_result(check, attempt.evidence) for check in failed)
                 raise UserError(f"Check {failed[0].name} failed: {failed[0].summary}", "Nothing was published.")
-            entry = publish(attempt.ws.root, _record(attempt, run), staged, on_published=[announcer(attempt.ws)])
+            entry = publish(attempt.ws.root, publish_record(attempt, run), staged, on_published=[announcer(attempt.ws)])
             decided = (_asked(attempt, gate, entry, lease),) if gate is not None else ()
         except BaseException:
             run.finish(succeeded=False)
@@ -229,35 +214,8 @@ def _build(attempt: _Attempt, build: Build, lease: Lease, gate: Gate | None) -> 
     yield from _told(attempt, "done", _result(attempt, entry, facts, outcome, decided), facts, decided)
 
 
-def _claim_workdir(attempt: _Attempt) -> Path:
-    """The directory of this very attempt's checkpoints; those of other params or inputs are dropped."""
-    folder = attempt.ws.workdir(attempt.id.asset, attempt.id.partition)
-    digest = hashlib.sha256(attempt.wanted.model_dump_json().encode()).hexdigest()[:16]
-    for other in folder.glob("*"):
-        if other.is_dir() and other.name != digest and other.name not in attempt.params.attributes:
-            remove(other)
-    (folder / digest).mkdir(parents=True, exist_ok=True)
-    return folder / digest
-
-
-def _tracked_run(attempt: _Attempt) -> TrackedRun:
-    tracker = open_tracker(attempt.ws)
-    parent = tracker.parent_run(attempt.dagster_run, f"{attempt.run_name} {attempt.id.partition or ''}".strip())
-    run = tracker.asset_run(attempt.dagster_run, parent, attempt.id.asset, attempt.id.partition)
-    run.params(attempt.wanted.params)
-    for name, version in attempt.wanted.inputs.items():
-        run.dataset(name, version, place(name), "input")
-    return run
-
-
-def _record(attempt: _Attempt, run: TrackedRun) -> PublishRecord:
-    return PublishRecord(
-        wanted=attempt.wanted, consent=attempt.consent, dagster_run=attempt.dagster_run, mlflow_run=run.run_id
-    )
-
-
 def _after_publish(
-    attempt: _Attempt, run: TrackedRun, outcome: Outcome, entry: LedgerEntry, seconds: float
+    attempt: Attempt, run: TrackedRun, outcome: Outcome, entry: LedgerEntry, seconds: float
 ) -> dict[str, Any]:
     """Pictures, documents and metrics in MLflow, and the facts beside the payload."""
     made = entry.materialization
@@ -270,7 +228,7 @@ def _after_publish(
         "device_class": made.wanted.device_class,
         **outcome.metadata,
     }
-    facts |= _read(attempt.evidence / REGISTERED_FILE)
+    facts |= read_document(attempt.evidence / REGISTERED_FILE)
     told = read_report(attempt.ws.root / attempt.id.path) is not None  # a report's numbers stand there by their judges
     numbers = {k: float(v) for k, v in facts.items() if isinstance(v, int | float)}
     run.metrics({k: v for k, v in numbers.items() if not (told and "/" in k)})
@@ -279,12 +237,12 @@ def _after_publish(
         write_png(attempt.evidence / f"{key}.png", image)
     for document in (*attempt.evidence.glob("*.json"), *attempt.evidence.glob("*.html")):
         run.artifact(document, "evidence")
-    _write_json(attempt.evidence / FACTS_FILE, facts)
+    write_document(attempt.evidence / FACTS_FILE, facts)
     return facts
 
 
 def _result(
-    attempt: _Attempt,
+    attempt: Attempt,
     entry: LedgerEntry,
     facts: Mapping[str, Any],
     outcome: Outcome | None = None,
@@ -295,7 +253,7 @@ def _result(
     results = [check_result(check, attempt.evidence) for check in checks]
     if outcome is None:
         # A payload that failed a blocking check was never published, so a reused one passed its checks.
-        known = _read(attempt.evidence / CHECKS_FILE).keys() - {check.name for check in decided}
+        known = read_document(attempt.evidence / CHECKS_FILE).keys() - {check.name for check in decided}
         results += [dg.AssetCheckResult(passed=True, check_name=name, metadata={"reused": True}) for name in known]
     # Dagster's own tags hold a digest of a partitioned input's version; here every version stands as the ledger has it.
     inputs = dg.MetadataValue.json(dict(attempt.wanted.inputs))
@@ -306,18 +264,5 @@ def _result(
     )
 
 
-def _status_folder(ws: Workspace, run_id: str) -> Path:
-    named = os.environ.get(STATUS_DIR_VARIABLE)
-    return Path(named) if named else ws.state / "runs" / run_id / "status"
-
-
 def _headline(facts: Mapping[str, Any]) -> str:
     return str(facts.get("headline", ""))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text())) if path.exists() else {}
-
-
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=1, sort_keys=True, default=str))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "EDITLOOM_WORKSPACE"
 PARAMS_FILE = "params.yaml"
+FACTS_FILE, CHECKS_FILE = "facts.json", "checks.json"
+"""What a payload's evidence holds: what was said of it, and how its checks ended."""
 
 # Pools count steps, not runs: several assets of one run wait for devices as those of several runs do.
 DAGSTER_YAML = """telemetry:

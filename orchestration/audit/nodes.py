@@ -16,9 +16,8 @@ from orchestration.lineage import SHOWN_DIGITS
 from orchestration.store import dvc, edges, ledger
 from orchestration.store.edges import Use, Version
 from orchestration.store.ledger import LedgerEntry
-from orchestration.workspace import Workspace
+from orchestration.workspace import CHECKS_FILE, FACTS_FILE, Workspace
 
-CHECKS_FILE, FACTS_FILE = "checks.json", "facts.json"
 _ORDER = {name: place for place, name in enumerate(GRAPH)}
 
 

@@ -14,11 +14,10 @@ import jinja2
 from data.errors import UserError
 from orchestration.audit.document import AuditDocument, AuditNode
 from orchestration.audit.layout import BOX_HEIGHT, BOX_WIDTH, Layout, layered
-from orchestration.audit.nodes import FACTS_FILE
 from orchestration.audit.tree import counted, decision_line, group_of, taint_word
 from orchestration.graph import AssetId
 from orchestration.lineage import SHOWN_DIGITS
-from orchestration.workspace import Workspace
+from orchestration.workspace import FACTS_FILE, Workspace
 
 MAX_DRAWN, MAX_WITH_PICTURES, PICTURES_EACH = 120, 40, 2
 PICTURE_PX = 300

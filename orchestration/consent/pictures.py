@@ -15,14 +15,13 @@ from orchestration.graph import AssetId
 from orchestration.store.ledger import LedgerEntry
 from orchestration.tracking import open_tracker
 from orchestration.tracking.registry import MODEL_FOLDER
-from orchestration.workspace import Workspace
+from orchestration.workspace import FACTS_FILE, Workspace
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
     from mlflow import MlflowClient
 
 _DATA_URI = re.compile(r"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
-FACTS_FILE = "facts.json"
 REMOVED = "data:,removed"
 """What stands in an event of Dagster's in place of a picture."""
 

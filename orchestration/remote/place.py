@@ -36,7 +36,11 @@ class Place:
         """
         with self._asked():
             self.files.invalidate_cache()
-            found = self.files.ls(self._path(folder), detail=False) if self.files.exists(self._path(folder)) else []
+            try:
+                found = self.files.ls(self._path(folder), detail=False)
+            except FileNotFoundError as error:
+                _raise_if_away(error)
+                return []
         return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
 
     def read(self, path: str) -> bytes:
@@ -69,8 +73,7 @@ class Place:
                 self.files.invalidate_cache()
                 self.files.info(self._path(path))  # `exists` takes a store that is away for one without the file
             except FileNotFoundError as error:
-                if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
-                    raise error.__cause__ from None  # over HTTP a connection that fails is called so too
+                _raise_if_away(error)
                 return False
             return True
 
@@ -134,6 +137,12 @@ def open_place(root: Path, name: str | None = None) -> Place:
 def open_places(root: Path) -> list[Place]:
     """Every remote of the workspace `root`, by name; none is contacted. Raises UserError as `open_place` does."""
     return [open_place(root, name) for name in sorted(_config(root)["remote"])]
+
+
+def _raise_if_away(error: FileNotFoundError) -> None:
+    """Raise what lies behind a missing file when that is a connection which failed: over HTTP both are called so."""
+    if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, FileNotFoundError):
+        raise error.__cause__ from None
 
 
 def _config(root: Path) -> Config:

@@ -1,0 +1,87 @@
+"""One attempt at one asset: what is wanted, where it works, its run in MLflow, and the documents beside its payload."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestration.graph import AssetId
+from orchestration.outside_files import place
+from orchestration.params import Params
+from orchestration.progress import StatusFile
+from orchestration.store.records import PublishRecord, Wanted
+from orchestration.store.staging import remove
+from orchestration.tracking import TrackedRun, open_tracker
+from orchestration.worker import STATUS_DIR_VARIABLE
+from orchestration.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at one asset: where, what is wanted, by which Dagster run."""
+
+    ws: Workspace
+    params: Params
+    id: AssetId
+    wanted: Wanted
+    dagster_run: str
+    run_name: str
+    status: StatusFile
+    consent: str
+
+    @property
+    def evidence(self) -> Path:
+        """The folder beside the payload, made when it is not there."""
+        folder = self.ws.root / self.id.evidence_path
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def claim_workdir(attempt: Attempt) -> Path:
+    """The directory of this very attempt's checkpoints; those of other params or inputs are dropped."""
+    folder = attempt.ws.workdir(attempt.id.asset, attempt.id.partition)
+    digest = hashlib.sha256(attempt.wanted.model_dump_json().encode()).hexdigest()[:16]
+    for other in folder.glob("*"):
+        if other.is_dir() and other.name != digest and other.name not in attempt.params.attributes:
+            remove(other)
+    (folder / digest).mkdir(parents=True, exist_ok=True)
+    return folder / digest
+
+
+def tracked_run(attempt: Attempt) -> TrackedRun:
+    """The attempt's run in MLflow, with its settings and inputs; a retry finds the run that it began."""
+    tracker = open_tracker(attempt.ws)
+    parent = tracker.parent_run(attempt.dagster_run, f"{attempt.run_name} {attempt.id.partition or ''}".strip())
+    run = tracker.asset_run(attempt.dagster_run, parent, attempt.id.asset, attempt.id.partition)
+    run.params(attempt.wanted.params)
+    for name, version in attempt.wanted.inputs.items():
+        run.dataset(name, version, place(name), "input")
+    return run
+
+
+def publish_record(attempt: Attempt, run: TrackedRun) -> PublishRecord:
+    """What the attempt says of its payload when it is published."""
+    return PublishRecord(
+        wanted=attempt.wanted, consent=attempt.consent, dagster_run=attempt.dagster_run, mlflow_run=run.run_id
+    )
+
+
+def status_folder(ws: Workspace, run_id: str) -> Path:
+    """Where a Dagster run's steps say how far they are: the folder of `editloom run`, or else one of the run's own."""
+    named = os.environ.get(STATUS_DIR_VARIABLE)
+    return Path(named) if named else ws.state / "runs" / run_id / "status"
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON document beside a payload; empty when it is not there."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a JSON document beside a payload."""
+    path.write_text(json.dumps(document, indent=1, sort_keys=True, default=str))
