@@ -21,6 +21,8 @@ from orchestration.evaluation_figures import GROUP as EVALUATION_GROUP
 from orchestration.evaluation_figures import evaluation_figures
 from orchestration.figure_sources import BUILD_FIRST, Source, Wish, read_source, wished
 from orchestration.graph import AssetId
+from orchestration.lineage_figures import GROUP as LINEAGE_GROUP
+from orchestration.lineage_figures import lineage_figures
 from orchestration.params import Params
 from orchestration.plan import plan_selection
 from orchestration.results import Bar, Figure, Record, record_all
@@ -47,7 +49,12 @@ ORIGINAL_WISHES = (
 
 def write_figures(ws: Workspace, docs: Path) -> list[Record]:
     """Write every figure of the demo in `ws` into `docs`/results.json; what was not measured says why."""
-    made = {GROUP: measured(ws), ATTRIBUTE_GROUP: attribute_figures(ws), EVALUATION_GROUP: evaluation_figures(ws)}
+    made = {
+        GROUP: measured(ws),
+        ATTRIBUTE_GROUP: attribute_figures(ws),
+        EVALUATION_GROUP: evaluation_figures(ws),
+        LINEAGE_GROUP: lineage_figures(ws),
+    }
     written = [
         record_all(docs, figures, group=group, command=COMMAND, complete=True) for group, figures in made.items()
     ]
