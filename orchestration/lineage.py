@@ -82,12 +82,18 @@ def lineage_of_inputs(root: Path, inputs: Mapping[str, str]) -> Lineage:
 
 def payload_file(root: Path, entry: LedgerEntry, name: str) -> Path | None:
     """A file of the very version that an entry made: in its place, or else in DVC's cache; None when in neither."""
-    made = entry.materialization
-    last = ledger.last_entry(root, made.wanted.asset, made.wanted.partition)
-    in_place = root / made.wanted.id.path / name
-    if last is not None and last.materialization.data_version == made.data_version and in_place.exists():
+    asset_id = AssetId.parse(entry.subject)
+    last = ledger.last_entry(root, asset_id.asset, asset_id.partition)
+    current = last is not None and last.body["data_version"] == entry.body["data_version"]
+    return version_file(root, entry, name, current=current)
+
+
+def version_file(root: Path, entry: LedgerEntry, name: str, *, current: bool) -> Path | None:
+    """The same without a look into the ledger: `current` says whether the version is the one the asset stands at."""
+    in_place = root / AssetId.parse(entry.subject).path / name
+    if current and in_place.exists():
         return in_place
-    return dvc.cached_file(root, made.dvc_md5, name)
+    return dvc.cached_file(root, str(entry.body["dvc_md5"]), name)
 
 
 def _assets(inputs: Mapping[str, str]) -> Iterator[tuple[str, str]]:

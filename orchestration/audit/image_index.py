@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from data.manifest import MANIFEST, PARTS
 from orchestration.audit.sorted_keys import FACTS, index_of
 from orchestration.graph import GRAPH, AssetId
-from orchestration.lineage import payload_file
+from orchestration.lineage import payload_file, version_file
 from orchestration.store import edges
 from orchestration.store.ledger import LedgerEntry
 from orchestration.workspace import Workspace
@@ -81,8 +81,11 @@ def index_folder(ws: Workspace) -> Path:
 
 def _found(ws: Workspace, keys: Sequence[str], columns: Sequence[str]) -> list[Holding]:
     found: list[Holding] = []
-    for entry in image_sets(ws):
-        manifest = payload_file(ws.root, entry, MANIFEST)
+    known = image_sets(ws)
+    current = {entry.subject: entry.body["data_version"] for entry in known}  # in ledger order: the last one stays
+    for entry in known:
+        is_current = current[entry.subject] == entry.body["data_version"]
+        manifest = version_file(ws.root, entry, MANIFEST, current=is_current)
         if manifest is not None:
             rows = (row for table in _candidates(ws, entry, manifest, keys) for row in _matching(table, keys, columns))
             found.extend(_holding(entry, row) for row in rows)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
 from orchestration.store import ledger
-from orchestration.store.keys import TRUSTED
+from orchestration.store.keys import DISTRIBUTED, KEYS, TRUSTED, create
 from orchestration.tracking import open_tracker
 from orchestration.verification.finding import Finding
 from orchestration.verification.verify import verify
@@ -194,6 +195,9 @@ def test_missing_keys_say_how_to_trust(ws: Workspace) -> None:
 
 
 def test_ledger_of_another_workspace_is_told(ws: Workspace, workspace: Workspace) -> None:
+    for folder in (KEYS, DISTRIBUTED):  # the tests' workspaces come from one, and so have one key
+        shutil.rmtree(workspace.root / folder)
+    create(workspace.root)
     chain(workspace)
     with ledger_file(ws) as path:
         path.write_bytes(_whole_ledger(workspace))
