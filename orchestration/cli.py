@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
@@ -47,6 +47,14 @@ def _for_people(command: Callable[P, T]) -> Callable[P, T]:
             raise typer.Exit(EXIT_USER_ERROR) from None
 
     return told
+
+
+def _group(about: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
+    """Commands under one name."""
+    group = typer.Typer(no_args_is_help=True, help=about)
+    for name, command in commands.items():
+        group.command(name)(_for_people(command))
+    return group
 
 
 Selection = Annotated[
@@ -276,9 +284,9 @@ app.command()(_for_people(reproduction_commands.reproduce))
 app.command()(_for_people(remote_commands.push))
 app.command()(_for_people(remote_commands.pull))
 app.command()(_for_people(verification_commands.verify))
-app.add_typer(release_commands.release_app(_for_people), name="release")
-app.add_typer(keys_commands.keys_app(_for_people), name="keys")
-app.add_typer(consent_commands.consent_app(_for_people), name="consent")
+app.add_typer(_group(release_commands.HELP, release_commands.COMMANDS), name="release")
+app.add_typer(_group(keys_commands.HELP, keys_commands.COMMANDS), name="keys")
+app.add_typer(_group(consent_commands.HELP, consent_commands.COMMANDS), name="consent")
 
 
 if __name__ == "__main__":

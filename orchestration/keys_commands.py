@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
-
-Told = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def keys_app(told: Told) -> typer.Typer:
-    """The commands, each wrapped by `told`, which tells a person of a mistake."""
-    app = typer.Typer(no_args_is_help=True, help="The signing key of this workspace, and the keys that it trusts.")
-    commands: dict[str, Callable[..., None]] = {"init": init, "trust": trust, "list": list_keys}
-    for name, command in commands.items():
-        app.command(name)(told(command))
-    return app
 
 
 def init() -> None:
@@ -61,3 +50,11 @@ def list_keys() -> None:
     for keyid in sorted({*trusted, *came}):
         table.add_row(keyid, "yes" if keyid in trusted else "no", "yes" if keyid in came else "no")
     Console().print(table)
+
+
+HELP = "The signing key of this workspace, and the keys that it trusts."
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "init": init,
+    "trust": trust,
+    "list": list_keys,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,23 +23,6 @@ Subject = Annotated[str | None, typer.Option("--subject", metavar="NAME", help="
 Reason = Annotated[str, typer.Option(help="Why; it stands in the ledger.")]
 By = Annotated[str, typer.Option(help="Who says so; else the user's name.")]
 Retrain = Annotated[bool, typer.Option("--retrain", help="Run the graph afterwards: what is untouched is reused.")]
-Told = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def consent_app(told: Told) -> typer.Typer:
-    """The commands, each wrapped by `told`, which tells a person of a mistake."""
-    app = typer.Typer(no_args_is_help=True, help="Consent to images: withdrawals, what descends from them, receipts.")
-    commands: dict[str, Callable[..., None]] = {
-        "withdraw": withdraw,
-        "grant": grant,
-        "import": import_file,
-        "list": list_states,
-        "purge": purge,
-        "receipt": receipt,
-    }
-    for name, command in commands.items():
-        app.command(name)(told(command))
-    return app
 
 
 def withdraw(
@@ -192,3 +175,14 @@ def _withdrawn(ws: Workspace, written: Sequence[LedgerEntry]) -> list[Named]:
     gone = [change for change in changes if change.state == "withdrawn"]
     images = named_images(ws, [change.images[0] for change in gone if change.subject is None])
     return [*images, *(named_subject(ws, change.subject) for change in gone if change.subject is not None)]
+
+
+HELP = "Consent to images: withdrawals, what descends from them, receipts."
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "withdraw": withdraw,
+    "grant": grant,
+    "import": import_file,
+    "list": list_states,
+    "purge": purge,
+    "receipt": receipt,
+}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -14,23 +14,6 @@ from rich.table import Table
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A registered model, such as attribute_editor-smile.")]
 Reason = Annotated[str, typer.Option(help="Why; it stands in the ledger.")]
-Told = Callable[[Callable[..., None]], Callable[..., None]]
-
-
-def release_app(told: Told) -> typer.Typer:
-    """The commands, each wrapped by `told`, which tells a person of a mistake."""
-    app = typer.Typer(no_args_is_help=True, help="Versions, aliases and decisions of registered models.")
-    commands: dict[str, Callable[..., None]] = {
-        "list": list_models,
-        "show": show,
-        "approve": approve,
-        "rollback": rollback,
-        "restore": restore,
-        "bundle": bundle,
-    }
-    for name, command in commands.items():
-        app.command(name)(told(command))
-    return app
 
 
 def list_models() -> None:
@@ -134,3 +117,14 @@ def bundle(
 def _warn(console: Console, sentences: Iterator[str] | tuple[str, ...]) -> None:
     for sentence in sentences:
         console.print(f"[yellow]warning:[/] {escape(sentence)}.", highlight=False)
+
+
+HELP = "Versions, aliases and decisions of registered models."
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "list": list_models,
+    "show": show,
+    "approve": approve,
+    "rollback": rollback,
+    "restore": restore,
+    "bundle": bundle,
+}
