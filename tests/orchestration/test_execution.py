@@ -198,14 +198,14 @@ def test_payloads_do_not_say_where_they_were_made(finished: Workspace, built_wor
 def test_failed_check_blocks_and_publishes_nothing(
     baseline: Workspace, editloom: Editloom, change_params: Callable[..., None]
 ) -> None:
-    before = [entry.seq for entry in ledger.entries(baseline.root)]
+    before = [entry.seq for entry in ledger.entries(baseline.root, kind=ledger.MATERIALIZATION)]
     good = baseline.params_file.read_text()
     change_params(baseline, {"aligned_images.template": LOW_EYES})
     done = editloom(baseline, "run")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Check expectations failed: landmarks_inside" in done.stdout and "Nothing was published" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
-    assert [entry.seq for entry in ledger.entries(baseline.root)] == before
+    assert [entry.seq for entry in ledger.entries(baseline.root, kind=ledger.MATERIALIZATION)] == before
     with baseline.dagster_instance() as instance:
         failed, passed = checks_of(instance, "aligned_images", "expectations")[:2]
         assert (failed.passed, failed.blocking, passed.passed) == (False, True, True)
