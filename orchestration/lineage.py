@@ -85,15 +85,14 @@ def payload_file(root: Path, entry: LedgerEntry, name: str) -> Path | None:
     asset_id = AssetId.parse(entry.subject)
     last = ledger.last_entry(root, asset_id.asset, asset_id.partition)
     current = last is not None and last.body["data_version"] == entry.body["data_version"]
-    return version_file(root, entry, name, current=current)
+    return version_file(root, entry.subject, str(entry.body["dvc_md5"]), name, current=current)
 
 
-def version_file(root: Path, entry: LedgerEntry, name: str, *, current: bool) -> Path | None:
+def version_file(root: Path, subject: str, dvc_md5: str, name: str, *, current: bool) -> Path | None:
     """The same without a look into the ledger: `current` says whether the version is the one the asset stands at."""
-    in_place = root / AssetId.parse(entry.subject).path / name
-    if current and in_place.exists():
+    if current and (in_place := root / AssetId.parse(subject).path / name).exists():
         return in_place
-    return dvc.cached_file(root, str(entry.body["dvc_md5"]), name)
+    return dvc.cached_file(root, dvc_md5, name)
 
 
 def _assets(inputs: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Literal
 from orchestration.audit.image_index import Holding
 from orchestration.graph import GRAPH, AssetId
 from orchestration.store import edges
-from orchestration.store.edges import Use, Version
+from orchestration.store.edges import EntriesAt, Made, Use, Version
 from orchestration.store.ledger import LedgerEntry
 from orchestration.workspace import Workspace
 
@@ -30,9 +30,15 @@ class Descendant:
     a report or release of one. "measured": nothing but measurements stood on it.
     """
 
-    entry: LedgerEntry
+    made: Made
     how: How
     via: tuple[str, ...]
+    entries: EntriesAt = field(repr=False, compare=False)
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """The ledger's entry; the first one asked for reads those of all descendants."""
+        return self.entries[self.made.seq]
 
 
 @dataclass
@@ -83,8 +89,14 @@ def _descendants(ws: Workspace, found: Sequence[Holding]) -> list[Descendant]:
             via[use.by.seq].clear()
         how[use.by.seq] = one
         via[use.by.seq].add(use.of[0])
-    entries = edges.entries_at(ws.root, how)
-    return [Descendant(entry, how[entry.seq], tuple(sorted(via[entry.seq]))) for entry in entries]
+    made = {use.by.seq: use.by for use in edges_below} | {one.entry.seq: _made(one.entry) for one in found}
+    entries = EntriesAt(ws.root, tuple(sorted(how)))
+    return [Descendant(made[seq], how[seq], tuple(sorted(via[seq])), entries) for seq in sorted(how)]
+
+
+def _made(entry: LedgerEntry) -> Made:
+    """What the look-up tables hold of the newest entry that made a version."""
+    return Made(entry.seq, entry.subject, str(entry.body["data_version"]), str(entry.body["dvc_md5"]), True)
 
 
 def _parts_held(found: Iterable[Holding]) -> dict[Version, frozenset[str]]:

@@ -16,6 +16,7 @@ from orchestration.audit.sorted_keys import FACTS, index_of
 from orchestration.graph import GRAPH, AssetId
 from orchestration.lineage import payload_file, version_file
 from orchestration.store import edges
+from orchestration.store.edges import Made
 from orchestration.store.ledger import LedgerEntry
 from orchestration.workspace import Workspace
 
@@ -63,9 +64,7 @@ def unreadable(ws: Workspace) -> list[LedgerEntry]:
 
 def image_sets(ws: Workspace) -> list[LedgerEntry]:
     """The newest entry of every version of every image set, in ledger order."""
-    subjects = (subject for subject in edges.subjects(ws.root) if is_image_set(subject))
-    made = [one for subject in subjects for one in edges.made_of(ws.root, subject) if one.newest]
-    return edges.entries_at(ws.root, (one.seq for one in made))
+    return edges.entries_at(ws.root, (made.seq for made, _ in _versions(ws)))
 
 
 def is_image_set(subject: str) -> bool:
@@ -81,24 +80,32 @@ def index_folder(ws: Workspace) -> Path:
 
 def _found(ws: Workspace, keys: Sequence[str], columns: Sequence[str]) -> list[Holding]:
     found: list[Holding] = []
-    known = image_sets(ws)
-    current = {entry.subject: entry.body["data_version"] for entry in known}  # in ledger order: the last one stays
-    for entry in known:
-        is_current = current[entry.subject] == entry.body["data_version"]
-        manifest = version_file(ws.root, entry, MANIFEST, current=is_current)
-        if manifest is not None:
-            rows = (row for table in _candidates(ws, entry, manifest, keys) for row in _matching(table, keys, columns))
+    for made, current in _versions(ws):
+        manifest = version_file(ws.root, made.subject, made.dvc_md5, MANIFEST, current=current)
+        if manifest is None:
+            continue
+        tables = _candidates(ws, made.data_version, manifest, keys)
+        rows = [row for table in tables for row in _matching(table, keys, columns)]
+        if rows:
+            (entry,) = edges.entries_at(ws.root, [made.seq])
             found.extend(_holding(entry, row) for row in rows)
-    return found
+    return sorted(found, key=lambda one: one.entry.seq)
 
 
-def _candidates(ws: Workspace, entry: LedgerEntry, manifest: Path, keys: Sequence[str]) -> Iterator[pa.Table]:
+def _versions(ws: Workspace) -> Iterator[tuple[Made, bool]]:
+    """The newest materialization of every version of every image set, and whether its asset stands at that version."""
+    for subject in filter(is_image_set, edges.subjects(ws.root)):
+        made = edges.made_of(ws.root, subject)
+        yield from ((one, one.data_version == made[-1].data_version) for one in made if one.newest)
+
+
+def _candidates(ws: Workspace, version: str, manifest: Path, keys: Sequence[str]) -> Iterator[pa.Table]:
     """Tables in which every row that one of `keys` names stands, and few others."""
     with pq.ParquetFile(manifest) as file:
         if file.metadata.num_rows < DIRECT_ROWS:
             yield file.read(columns=[name for name in FACTS if name in file.schema_arrow.names])
             return
-    index = index_of(manifest, index_folder(ws), str(entry.body["data_version"]))
+    index = index_of(manifest, index_folder(ws), version)
     yield from index.candidates(keys)
 
 

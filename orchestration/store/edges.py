@@ -22,7 +22,7 @@ class Made(NamedTuple):
     subject: str
     data_version: str
     dvc_md5: str
-    newest: int
+    newest: bool
 
     @property
     def version(self) -> Version:
@@ -57,8 +57,8 @@ class _Body(Mapping[str, Any]):
         return len(self._read)
 
 
-_MADE = """m.seq, m.subject, m.data_version, m.dvc_md5,
-    m.seq = (SELECT max(seq) FROM made WHERE data_version = m.data_version AND subject = m.subject)"""
+_MADE = "m.seq, m.subject, m.data_version, m.dvc_md5"
+_AGAIN = "SELECT subject, data_version, max(seq) FROM made GROUP BY data_version, subject HAVING count(*) > 1"
 _USES = f"""SELECT u.name, u.version, {_MADE} FROM json_each(?) AS one
     JOIN uses AS u ON u.version = one.value ->> 1 AND u.name = one.value ->> 0
     JOIN made AS m ON m.seq = u.seq"""
@@ -79,21 +79,21 @@ def made_of(root: Path, subject: str) -> list[Made]:
     """Every materialization of an asset's id, oldest first."""
     condition = "WHERE m.seq IN (SELECT seq FROM entry WHERE subject = ? AND kind = ?) ORDER BY m.seq"
     found = _rows(root, f"SELECT {_MADE} FROM made AS m {condition}", (subject, ledger.MATERIALIZATION))
-    return [Made(*row) for row in found]
+    again = _made_again(root)
+    return [_made(row, again) for row in found]
 
 
 def uses(root: Path, versions: Iterable[Version]) -> list[Use]:
     """Every edge that leads from one of `versions` to what was made from it, in no order."""
-    found = _rows(root, _USES, (json.dumps(sorted(set(versions))),))
-    return [Use(row[:2], Made(*row[2:])) for row in found]
+    return _uses(root, versions, _made_again(root))
 
 
 def uses_below(root: Path, versions: Iterable[Version]) -> list[Use]:
     """Every edge below `versions`, however far; one statement a level of the graph."""
-    seen = set(versions)
+    seen, again = set(versions), _made_again(root)
     found, level = [], set(seen)
     while level:
-        fresh = uses(root, level)
+        fresh = _uses(root, level, again)
         found.extend(fresh)
         level = {use.by.version for use in fresh} - seen
         seen |= level
@@ -105,6 +105,41 @@ def entries_at(root: Path, numbers: Iterable[int]) -> list[LedgerEntry]:
     condition = "WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq"
     found = _rows(root, f"SELECT {_ENTRIES} FROM entry {condition}", (json.dumps(sorted(numbers)),))
     return [_entry(row) for row in found]
+
+
+def _uses(root: Path, versions: Iterable[Version], again: Mapping[Version, int]) -> list[Use]:
+    found = _rows(root, _USES, (json.dumps(sorted(set(versions))),))
+    return [Use(row[:2], _made(row[2:], again)) for row in found]
+
+
+def _made_again(root: Path) -> Mapping[Version, int]:
+    """Of each version that was made more than once, the number of its newest entry; few are."""
+    return {(row[0], row[1]): row[2] for row in _rows(root, _AGAIN, ())}
+
+
+def _made(row: tuple[Any, ...], again: Mapping[Version, int]) -> Made:
+    seq, subject, data_version, dvc_md5 = row
+    return Made(seq, subject, data_version, dvc_md5, again.get((subject, data_version), seq) == seq)
+
+
+class EntriesAt(Mapping[int, LedgerEntry]):
+    """The entries of these numbers, all read when the first one is asked for: who counts or lists them reads none."""
+
+    def __init__(self, root: Path, numbers: tuple[int, ...]) -> None:
+        self._root, self._numbers = root, numbers
+
+    @cached_property
+    def _read(self) -> Mapping[int, LedgerEntry]:
+        return {entry.seq: entry for entry in entries_at(self._root, self._numbers)}
+
+    def __getitem__(self, number: int) -> LedgerEntry:
+        return self._read[number]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 def _entry(row: tuple[Any, ...]) -> LedgerEntry:
