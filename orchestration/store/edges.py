@@ -79,8 +79,8 @@ def made_of(root: Path, subject: str) -> list[Made]:
     """Every materialization of an asset's id, oldest first."""
     condition = "WHERE m.seq IN (SELECT seq FROM entry WHERE subject = ? AND kind = ?) ORDER BY m.seq"
     found = _rows(root, f"SELECT {_MADE} FROM made AS m {condition}", (subject, ledger.MATERIALIZATION))
-    again = _made_again(root)
-    return [_made(row, again) for row in found]
+    newest = {(str(row[1]), str(row[2])): int(row[0]) for row in found}
+    return [_made(row, newest) for row in found]
 
 
 def uses(root: Path, versions: Iterable[Version]) -> list[Use]:
@@ -117,9 +117,9 @@ def _made_again(root: Path) -> Mapping[Version, int]:
     return {(row[0], row[1]): row[2] for row in _rows(root, _AGAIN, ())}
 
 
-def _made(row: tuple[Any, ...], again: Mapping[Version, int]) -> Made:
+def _made(row: tuple[Any, ...], newest: Mapping[Version, int]) -> Made:
     seq, subject, data_version, dvc_md5 = row
-    return Made(seq, subject, data_version, dvc_md5, again.get((subject, data_version), seq) == seq)
+    return Made(seq, subject, data_version, dvc_md5, newest.get((subject, data_version), seq) == seq)
 
 
 class EntriesAt(Mapping[int, LedgerEntry]):
