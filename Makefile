@@ -31,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Editloom needs Python 3.11 or newer with venv; none was found." \
 	  "Install one, or name it: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,photos]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,photos,ray,kubernetes]'
 	touch $@
 
 demo: $(READY) ## Build the whole lineage graph of this workspace, then say where to look

@@ -42,6 +42,8 @@ from orchestration.workspace import CHECKS_FILE, FACTS_FILE, Workspace
 from training.interruption import Interrupted
 
 Build = Callable[[Step], Outcome]
+BUILDS: dict[str, Build] = {}
+"""Asset -> the function that builds its payload, wherever it runs."""
 RETRIES = dg.RetryPolicy(max_retries=1, delay=2)
 
 
@@ -59,6 +61,8 @@ def lineage_asset(
     found = node(name)
 
     def decorate(build: Build) -> dg.AssetsDefinition:
+        BUILDS[name] = build
+
         @dg.asset(
             name=name,
             deps=list(found.deps),
@@ -73,14 +77,14 @@ def lineage_asset(
             retry_policy=RETRIES if found.device else None,
         )
         def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
-            yield from _materialize(context, found, build, gate)
+            yield from _materialize(context, found, gate)
 
         return materialize
 
     return decorate
 
 
-def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Build, gate: Gate | None) -> Iterator[Any]:
+def _materialize(context: dg.AssetExecutionContext, found: AssetNode, gate: Gate | None) -> Iterator[Any]:
     ws = Workspace.current()
     asset_id = AssetId(found.name, context.partition_key if found.partition else None)
     status = StatusFile(status_folder(ws, context.run.run_id), str(asset_id))
@@ -96,7 +100,7 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
             status,
             withheld_digest(ws.root),
         )
-        yield from _reuse_or_build(attempt, build, gate)
+        yield from _reuse_or_build(attempt, gate)
     except RefusedError as refusal:
         # What was decided stands: a retry would only hear it again.
         raise dg.Failure(str(refusal), allow_retries=False) from refusal
@@ -114,7 +118,7 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, build: Bui
         raise
 
 
-def _reuse_or_build(attempt: Attempt, build: Build, gate: Gate | None) -> Iterator[Any]:
+def _reuse_or_build(attempt: Attempt, gate: Gate | None) -> Iterator[Any]:
     if not os.environ.get(ALWAYS_VARIABLE):
         found = reusable(attempt.ws.root, attempt.wanted)
         stands = isinstance(found, Reuse) and (not found.fetch or restore(attempt.ws.root, found.entry))
@@ -123,7 +127,7 @@ def _reuse_or_build(attempt: Attempt, build: Build, gate: Gate | None) -> Iterat
             return
     with ExitStack() as stack:
         lease = _lease(attempt, stack)
-        yield from _build(attempt, build, lease, gate)
+        yield from _build(attempt, lease, gate)
 
 
 def _reuse(attempt: Attempt, entry: LedgerEntry, gate: Gate | None) -> Iterator[Any]:
@@ -185,7 +189,7 @@ def _lease(attempt: Attempt, stack: ExitStack) -> Lease:
     return lease if compute.accelerator != "cpu" else Lease(lease.index, "cpu")
 
 
-def _build(attempt: Attempt, build: Build, lease: Lease, gate: Gate | None) -> Iterator[Any]:
+def _build(attempt: Attempt, lease: Lease, gate: Gate | None) -> Iterator[Any]:
     attempt.status.begin()
     started = time.monotonic()
     run = tracked_run(attempt)
@@ -195,7 +199,7 @@ def _build(attempt: Attempt, build: Build, lease: Lease, gate: Gate | None) -> I
             attempt.ws, attempt.params, attempt.id, staged, workdir, attempt.evidence, run, attempt.status, lease
         )
         try:
-            outcome = build(step)
+            outcome = _built(attempt, step)
             write_document(attempt.evidence / CHECKS_FILE, {c.name: dict(c.document) for c in outcome.checks})
             failed = [check for check in outcome.checks if not check.passed]
             if failed:
@@ -212,6 +216,11 @@ def _build(attempt: Attempt, build: Build, lease: Lease, gate: Gate | None) -> I
     facts = _after_publish(attempt, run, outcome, entry, time.monotonic() - started)
     run.finish(succeeded=True)
     yield from _told(attempt, "done", _result(attempt, entry, facts, outcome, decided), facts, decided)
+
+
+def _built(attempt: Attempt, step: Step) -> Outcome:
+    """What the asset's function made of `step`, in this process."""
+    return BUILDS[attempt.id.asset](step)
 
 
 def _after_publish(

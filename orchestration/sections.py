@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field, JsonValue
 
+from orchestration.automation_sections import Automation
+from orchestration.compute_sections import Compute
 from orchestration.fields import AttributeSlug, PathText, Point, Positive, Section, Slug, Strength, choice, number
 from orchestration.training_sections import (
     AttributeEditor,
@@ -140,19 +142,6 @@ class Attribute(Section):
     attribute_editor: Mapping[str, JsonValue] = choice({}, "Keys of attribute_editor to override.")
 
 
-class Compute(Section):
-    """What the bulk steps run on. Not part of an asset's params: the device class stands in the ledger."""
-
-    accelerator: Literal["auto", "cpu", "cuda"] = choice("auto", "Kind of device; auto takes CUDA where there is one.")
-    devices: int = number(2, "devices", 1, 1024, "Bulk steps at once: GPUs, or on a CPU groups of threads.")
-    threads_per_device: int = number(1, "threads", 1, 1024, "CPU threads of one bulk step.")
-    memory_gb: float = number(4.0, "GB", 0.5, 1024.0, "Memory that one bulk step may need.")
-    processes: int = number(2, "processes", 1, 1024, "Processes that render, decode and align.")
-    portable: bool = choice(
-        False, "Hold bulk steps on a CPU to what every AVX2 processor does alike; bf16 training is then 5 times slower."
-    )
-
-
 class Params(Section):
     """All of `params.yaml`. Every section must be there: DVC compares them by name."""
 
@@ -176,6 +165,7 @@ class Params(Section):
         description="Partitions: attribute, or attributes joined by +, -> what differs for it."
     )
     compute: Compute = Field(description="Devices, threads, memory.")
+    automation: Automation = Field(description="What starts by itself; everything is off until it is switched on.")
 
     def for_attribute(self, attribute: str) -> Params:
         """These params with the overrides of one attribute merged in; raises KeyError for an undeclared one."""

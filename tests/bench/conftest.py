@@ -48,6 +48,12 @@ def lineage_measured() -> Callable[..., None]:
     return _writer("lineage")
 
 
+@pytest.fixture(scope="session")
+def platform_measured() -> Callable[..., None]:
+    """Write several figures of the platform down, then fail when any misses its bar."""
+    return _writer("platform")
+
+
 def _writer(group: str) -> Callable[..., None]:
     docs = Path(os.environ.get("BENCH_DOCS", REPOSITORY / "docs"))
 
