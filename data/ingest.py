@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,9 +15,10 @@ from data.errors import UserError
 from data.image_set import ImageSetSummary, ImageSetWriter
 from data.manifest import ImageRow, SplitFractions, split_of
 from data.parallel import ordered
+from data.photo_files import PhotoFiles, find_photos
 from data.png import encode_png
 from data.quarantine import BadImageError, Reason, Rejection
-from data.sidecar import SidecarRow, read_sidecar
+from data.sidecar import SidecarRow, read_sidecars
 
 MAX_FILE_BYTES = 1 << 30
 
@@ -28,7 +27,8 @@ MAX_FILE_BYTES = 1 << 30
 class IngestConfig:
     """Where the photographs are, and what is known of their consent when no sidecar row says.
 
-    `source` is a folder (with its subfolders), one file, or a glob. `consent_default` granted needs `attested_by`.
+    `source` is a folder (with its subfolders), one file, or a glob. `sidecar` speaks for all of it; beside it a
+    `sidecar.csv` in a subfolder for what lies there. `consent_default` granted needs `attested_by`.
     """
 
     source: str
@@ -82,13 +82,13 @@ def ingest_photos(
     whatever the sidecar says. Raises UserError when there is no file, no image is left, the sidecar is wrong, or nobody
     has consented.
     """
-    files = _files(config)
-    sidecar = read_sidecar(config.sidecar, files) if config.sidecar else {}
+    found = _found(config)
+    files, sidecar = found.photos, read_sidecars(config.sidecar, found)
     _require_consent(config, sidecar)
     with ImageSetWriter(out, "images", withheld) as writer:
         withdrawn = _reject_withdrawn(writer, files, sidecar, config)
         photos = [
-            _Photo(str(path), name, config.max_pixels, config.min_size_px)
+            _Photo(path, name, config.max_pixels, config.min_size_px)
             for name, path in files.items()
             if _consent(name, sidecar, config) == "granted"
         ]
@@ -98,32 +98,11 @@ def ingest_photos(
         return writer.finish(_facts(config, len(files), sidecar))
 
 
-def _files(config: IngestConfig) -> dict[str, Path]:
-    """Every candidate by its name relative to the source folder, in name order; hidden files and the sidecar aside."""
-    root, paths = _root_and_paths(config.source)
-    sidecar = config.sidecar.resolve() if config.sidecar else None
-    names = {path.relative_to(root).as_posix(): path for path in paths if path.is_file() and path.resolve() != sidecar}
-    # A name that is no UTF-8 gets escapes, for Parquet holds only text.
-    visible = {_text(name): path for name, path in names.items() if not any(p.startswith(".") for p in name.split("/"))}
-    if not visible:
+def _found(config: IngestConfig) -> PhotoFiles:
+    found = find_photos(config.source, config.sidecar)
+    if not found.photos:
         raise UserError(f"There is no file in {config.source}.", "Put photographs there, or correct ingest.path.")
-    return dict(sorted(visible.items()))
-
-
-def _root_and_paths(source: str) -> tuple[Path, Iterable[Path]]:
-    place = Path(source).expanduser()
-    if place.is_dir():
-        return place, place.rglob("*")
-    if place.is_file():
-        return place.parent, [place]
-    if not glob.has_magic(source):
-        raise UserError(f"There is no folder or file {source}.", "Correct ingest.path; it may be a folder or a glob.")
-    fixed = next(index for index, part in enumerate(place.parts) if glob.has_magic(part))
-    return Path(*place.parts[:fixed]), map(Path, glob.glob(str(place), recursive=True))
-
-
-def _text(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return found
 
 
 def _consent(name: str, sidecar: Mapping[str, SidecarRow], config: IngestConfig) -> str:
@@ -141,7 +120,7 @@ def _require_consent(config: IngestConfig, sidecar: Mapping[str, SidecarRow]) ->
 
 
 def _reject_withdrawn(
-    writer: ImageSetWriter, files: Mapping[str, Path], sidecar: Mapping[str, SidecarRow], config: IngestConfig
+    writer: ImageSetWriter, files: Mapping[str, str], sidecar: Mapping[str, SidecarRow], config: IngestConfig
 ) -> set[str]:
     """Quarantines what has no consent, undecoded; returns the hashes of the withdrawn files."""
     withdrawn = set()
@@ -150,7 +129,7 @@ def _reject_withdrawn(
         if consent == "granted":
             continue
         try:
-            sha256 = _read(path)[1]
+            sha256 = _read(Path(path))[1]
         except BadImageError as bad:
             writer.reject(Rejection(name, None, bad.reason, bad.expected))
             continue

@@ -7,11 +7,12 @@ import difflib
 import io
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from data.errors import UserError
+from data.photo_files import SIDECAR_NAME, PhotoFiles
 
 COLUMNS = ("file", "subject", "licence", "consent", "attributes", "category", "consent_reason", "consent_time")
 CONSENTS = ("granted", "withdrawn")
@@ -32,51 +33,68 @@ class SidecarRow:
     consent_time: str | None = None
 
 
-def read_sidecar(path: Path, files: Iterable[str]) -> dict[str, SidecarRow]:
+def read_sidecars(sidecar: Path | None, found: PhotoFiles) -> dict[str, SidecarRow]:
+    """The rows of the source's own sidecar, if it has one, and of those in its subfolders, by file name.
+
+    Raises UserError as `read_sidecar` does, and for a file of which two sidecars speak.
+    """
+    rows = read_sidecar(sidecar, found.photos) if sidecar else {}
+    for name, path in found.sidecars.items():
+        folder = name.removesuffix(SIDECAR_NAME)
+        below = [photo.removeprefix(folder) for photo in found.photos if photo.startswith(folder)]
+        for file, row in read_sidecar(Path(path), below, name).items():
+            if folder + file in rows:
+                raise UserError(f"{name}: another sidecar speaks of {file!r} too.", "Keep one of the rows.")
+            rows[folder + file] = replace(row, file=folder + file)
+    return rows
+
+
+def read_sidecar(path: Path, files: Iterable[str], shown: str = "") -> dict[str, SidecarRow]:
     """The sidecar's rows by file name. `files` are the names that may stand in it, relative to the source folder.
 
-    Raises UserError, naming the row, for a column, a file, a consent, a time or an attribute that cannot be.
+    `shown` is what errors call it, by default its name. Raises UserError, naming the row, for a column, a file, a
+    consent, a time or an attribute that cannot be.
     """
-    known = set(files)
+    known, shown = set(files), shown or path.name
     rows: dict[str, SidecarRow] = {}
-    for line, cells in _records(path):
-        row = _parse(cells, f"{path.name}, row {line}")
+    for line, cells in _records(path, shown):
+        row = _parse(cells, f"{shown}, row {line}")
         if row.file not in known:
-            raise UserError(f"{path.name}, row {line}: there is no file {row.file!r}.", _did_you_mean(row.file, known))
+            raise UserError(f"{shown}, row {line}: there is no file {row.file!r}.", _did_you_mean(row.file, known))
         if row.file in rows:
-            raise UserError(f"{path.name}, row {line}: {row.file!r} stands in it twice.", "Keep one of the rows.")
+            raise UserError(f"{shown}, row {line}: {row.file!r} stands in it twice.", "Keep one of the rows.")
         rows[row.file] = row
     return rows
 
 
-def _records(path: Path) -> list[tuple[int, Mapping[str, str]]]:
+def _records(path: Path, shown: str) -> list[tuple[int, Mapping[str, str]]]:
     """(line number, cells) of each row."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"The sidecar {path} cannot be read: {error}.", "Give a CSV file in UTF-8.") from error
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
-    _check_columns(path, reader.fieldnames or ())
+    _check_columns(shown, reader.fieldnames or ())
     rows: list[tuple[int, Mapping[str, str]]] = []
     for cells in reader:
         if "" in cells:
             raise UserError(
-                f"{path.name}, row {reader.line_num}: more cells than columns.",
+                f"{shown}, row {reader.line_num}: more cells than columns.",
                 "Separate attributes by semicolons, and put cells with commas in quotes.",
             )
         rows.append((reader.line_num, cells))
     return rows
 
 
-def _check_columns(path: Path, columns: Iterable[str]) -> None:
+def _check_columns(shown: str, columns: Iterable[str]) -> None:
     present = tuple(columns)
     for column in present:
         if column not in COLUMNS:
             hint = "Separate columns by commas." if ";" in column else _did_you_mean(column, COLUMNS)
-            raise UserError(f"{path.name}, row 1: unknown column {column!r}.", hint)
+            raise UserError(f"{shown}, row 1: unknown column {column!r}.", hint)
     if "file" not in present or len(set(present)) < len(present):
         raise UserError(
-            f"{path.name}, row 1: the columns are {', '.join(present) or 'none'}.",
+            f"{shown}, row 1: the columns are {', '.join(present) or 'none'}.",
             f"Start with a line that names `file` and any of {', '.join(COLUMNS[1:])}, each once.",
         )
 

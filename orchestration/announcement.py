@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from data.whole_file import written_whole
 from orchestration.graph import AssetId
 from orchestration.lineage import Lineage, lineage_of, payload_file
 from orchestration.model_card import ReleaseFacts, publish_card
@@ -17,6 +18,8 @@ from orchestration.store.records import Materialization
 from orchestration.tracking import TrackedRun, Tracker, open_tracker
 from orchestration.tracking.links import asset_url, dagster_run_url, dagster_url
 from orchestration.tracking.reports import METRICS, publish_report, read_record
+from orchestration.tracking.server import TrackingAwayError
+from orchestration.tracking.spooled_run import run_told
 from orchestration.workspace import Workspace
 
 HELD_OUT = "aligned_images"
@@ -27,20 +30,29 @@ NOTE = "mlflow.note.content"
 
 
 def announcer(ws: Workspace) -> OnPublished:
-    """A listener for `publish` and `recover`: a publication cut off before it was told is told by the next run."""
+    """A listener for `publish` and `recover`: a publication cut off before it was told is told by the next run.
+
+    What is told of it waits in the spool while the server is away; a release is registered by the server or not at all:
+    then TrackingAwayError is raised, and the next run registers it.
+    """
 
     def announce(entry: LedgerEntry) -> None:
         made = entry.materialization
-        if made.mlflow_run is None:
-            return
-        tracker = open_tracker(ws)
-        run = TrackedRun(tracker.client, made.mlflow_run)
-        run.tag({**_tags(ws, entry), NOTE: _note(ws, entry)})
-        tracker.client.set_experiment_tag(tracker.experiment_id, NOTE, f"[Dagster's asset graph]({dagster_url(ws)})")
+        if made.mlflow_run is None and made.dagster_run is None:
+            return  # published by hand: nobody was told that it began
         payload = ws.root / made.wanted.id.path
+        release = (payload / RELEASE_FILE).exists()
+        tracker = open_tracker(ws) if release else None
+        run, at_work = run_told(ws, made.wanted.id, made.dagster_run, made.mlflow_run)
+        run.tag({**_tags(ws, entry), NOTE: _note(ws, entry)})
+        run.experiment_tag(NOTE, f"[Dagster's asset graph]({dagster_url(ws)})")
         publish_report(run, payload, str(made.wanted.id), AssetId(HELD_OUT).path.as_posix(), _at_ms(entry))
-        if (payload / RELEASE_FILE).exists():
-            _register(ws, tracker, run, entry, payload)
+        registering = made.mlflow_run or (run.run_id if release else None)
+        run.settle() if at_work else run.finish(succeeded=True)
+        if tracker is not None:
+            if registering is None:
+                raise TrackingAwayError(ws.mlflow_uri, run.away)
+            _register(ws, tracker, TrackedRun(tracker.client, registering), entry, payload)
 
     return announce
 
@@ -79,12 +91,13 @@ def _register(ws: Workspace, tracker: Tracker, run: TrackedRun, entry: LedgerEnt
     model = AssetId(release["asset"], made.wanted.partition)
     lineage = lineage_of(ws.root, made.wanted.id, made.data_version)
     files = [*sorted((ws.root / model.path).iterdir()), *sorted(payload.iterdir())]
-    tags = _version_tags(ws, entry, release, lineage)
+    tags = _version_tags(ws, entry, release, lineage) | {"editloom.mlflow_run": run.run_id}
     version = register_signed(ws, tracker, run, entry, release["model"], files, tags)
     publish_card(ws, tracker, ReleaseFacts(entry, release["model"], version), None)
     evidence = ws.root / made.wanted.id.evidence_path
     registered = {"model": release["model"], "model version": version}
-    (evidence / REGISTERED_FILE).write_text(json.dumps(registered))
+    with written_whole(evidence / REGISTERED_FILE, durable=False) as part:
+        part.write_text(json.dumps(registered))
 
 
 def _version_tags(ws: Workspace, entry: LedgerEntry, release: Mapping[str, str], lineage: Lineage) -> dict[str, str]:
@@ -95,7 +108,6 @@ def _version_tags(ws: Workspace, entry: LedgerEntry, release: Mapping[str, str],
         "editloom.model": release["model_version"],
         "editloom.release": made.data_version,
         "editloom.dagster_run": made.dagster_run or "-",
-        "editloom.mlflow_run": made.mlflow_run or "-",
     }
     model = lineage.made(release["asset"])
     if model is not None:

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.whole_file import written_whole
 from orchestration.graph import AssetId
 from orchestration.outside_files import place
 from orchestration.params import Params
 from orchestration.progress import StatusFile
 from orchestration.store.records import PublishRecord, Wanted
 from orchestration.store.staging import remove
-from orchestration.tracking import TrackedRun, open_tracker
+from orchestration.tracking import RunLog
+from orchestration.tracking.spooled_run import begin_run
 from orchestration.worker import STATUS_DIR_VARIABLE
 from orchestration.workspace import Workspace
 
@@ -53,19 +55,18 @@ def claim_workdir(attempt: Attempt) -> Path:
     return folder / digest
 
 
-def tracked_run(attempt: Attempt) -> TrackedRun:
+def tracked_run(attempt: Attempt) -> RunLog:
     """The attempt's run in MLflow, with its settings and inputs; a retry finds the run that it began."""
-    tracker = open_tracker(attempt.ws)
-    parent = tracker.parent_run(attempt.dagster_run, f"{attempt.run_name} {attempt.id.partition or ''}".strip())
-    run = tracker.asset_run(attempt.dagster_run, parent, attempt.id.asset, attempt.id.partition)
+    parent = f"{attempt.run_name} {attempt.id.partition or ''}".strip()
+    run = begin_run(attempt.ws, attempt.dagster_run, attempt.id, parent)
     run.params(attempt.wanted.params)
     for name, version in attempt.wanted.inputs.items():
         run.dataset(name, version, place(name), "input")
     return run
 
 
-def publish_record(attempt: Attempt, run: TrackedRun) -> PublishRecord:
-    """What the attempt says of its payload when it is published."""
+def publish_record(attempt: Attempt, run: RunLog) -> PublishRecord:
+    """What the attempt says of its payload when it is published; no MLflow run while its server is away."""
     return PublishRecord(
         wanted=attempt.wanted, consent=attempt.consent, dagster_run=attempt.dagster_run, mlflow_run=run.run_id
     )
@@ -83,5 +84,6 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 def write_document(path: Path, document: Mapping[str, Any]) -> None:
-    """Write a JSON document beside a payload."""
-    path.write_text(json.dumps(document, indent=1, sort_keys=True, default=str))
+    """Write a JSON document beside a payload, whole or not at all."""
+    with written_whole(path, durable=False) as part:
+        part.write_text(json.dumps(document, indent=1, sort_keys=True, default=str))

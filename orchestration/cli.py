@@ -12,13 +12,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from data.disk_space import disk_full
 from data.errors import UserError
 from orchestration import keys_commands, review_commands, telemetry
 from orchestration.audit import commands as audit_commands
+from orchestration.compute import commands as compute_commands
 from orchestration.consent import commands as consent_commands
 from orchestration.release import commands as release_commands
 from orchestration.remote import commands as remote_commands
 from orchestration.reproduction import commands as reproduction_commands
+from orchestration.tracking import commands as tracking_commands
 from orchestration.verification import commands as verification_commands
 
 telemetry.silence()
@@ -32,21 +35,33 @@ T = TypeVar("T")
 
 
 def _for_people(command: Callable[P, T]) -> Callable[P, T]:
-    """A user's mistake is told in two sentences and exits with status 2; no traceback."""
+    """A user's mistake, or a full disk, is told in two sentences and exits with status 2; no traceback."""
 
     @wraps(command)
     def told(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return command(*args, **kwargs)
         except UserError as error:
-            # Escaped: in `edit_pairs[beard]` the brackets are part of the name, not a style.
-            said = Console(stderr=True, soft_wrap=True, highlight=False)
-            said.print(f"[red]error:[/] {escape(error.message)}")
-            if error.hint:
-                said.print(escape(error.hint))
-            raise typer.Exit(EXIT_USER_ERROR) from None
+            raise _told(error) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            full = disk_full(error, Path.cwd())
+            if full is None:
+                raise
+            raise _told(full) from None
 
     return told
+
+
+def _told(error: UserError) -> typer.Exit:
+    """Print a mistake in two sentences; returns the exit that goes with it."""
+    # Escaped: in `edit_pairs[beard]` the brackets are part of the name, not a style.
+    said = Console(stderr=True, soft_wrap=True, highlight=False)
+    said.print(f"[red]error:[/] {escape(error.message)}")
+    if error.hint:
+        said.print(escape(error.hint))
+    return typer.Exit(EXIT_USER_ERROR)
 
 
 def _group(about: str, commands: Mapping[str, Callable[..., None]]) -> typer.Typer:
@@ -85,17 +100,21 @@ def run(
     select: Selection = None,
     partition: Partitions = None,
     always: Annotated[bool, typer.Option("--always", help="Run the selection even where it could be reused.")] = False,
+    executor: Annotated[str | None, typer.Option(help="Where bulk steps run: local (the default) or ray.")] = None,
+    address: Annotated[str | None, typer.Option(help="HOST:PORT of the Ray cluster's head; else RAY_ADDRESS.")] = None,
 ) -> None:
     """Materialize what is missing or out of date, reuse the rest.
 
     Exit status: 0 done, 1 failed, 2 a mistake of yours, 3 a release was refused by its gate. A refusal stands: the same
     command again measures nothing, tells it again and exits with 0.
     """
+    from orchestration.ray_cluster.options import choose
     from orchestration.run import run as run_graph
     from orchestration.summary import show
     from orchestration.workspace import Workspace
 
     ws = Workspace.current()
+    choose(executor, address)
     result = run_graph(ws, select, partition, console, always=always)
     show(ws, result, console)
     raise typer.Exit(result.exit_code)
@@ -103,13 +122,20 @@ def run(
 
 @app.command()
 @_for_people
-def plan(select: Selection = None, partition: Partitions = None) -> None:
-    """What would run, what would be reused, and why."""
+def plan(
+    select: Selection = None,
+    partition: Partitions = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
+) -> None:
+    """What would run, what would be reused, and why; how long it should take, from past runs."""
+    from orchestration.compute.cost import planned_costs
+    from orchestration.compute.cost_page import print_plan, show_plan
     from orchestration.plan import plan_selection
-    from orchestration.summary import show_plan
     from orchestration.workspace import Workspace
 
-    show_plan(plan_selection(Workspace.current(), select, partition), console)
+    ws = Workspace.current()
+    rows = planned_costs(ws, ws.params(), plan_selection(ws, select, partition))
+    (print_plan if as_json else show_plan)(rows, console)
 
 
 @app.command()
@@ -245,7 +271,7 @@ def code_versions(
 @app.command()
 @_for_people
 def ui(host: str = "127.0.0.1", dagster_port: int = 3000, mlflow_port: int = 5000) -> None:
-    """Open Dagster's and MLflow's pages, until Ctrl-C."""
+    """Open Dagster's and MLflow's pages and run what they, sensors and schedules ask for, until Ctrl-C."""
     from orchestration.pages import serve
     from orchestration.workspace import Workspace
 
@@ -276,6 +302,7 @@ def figures(directory: Path = Path("docs")) -> None:
     write_markdown(directory)
 
 
+app.command()(_for_people(compute_commands.devices))
 app.command()(_for_people(review_commands.compare))
 app.command()(_for_people(review_commands.evaluate))
 app.command()(_for_people(audit_commands.audit))
@@ -285,6 +312,7 @@ app.command()(_for_people(remote_commands.push))
 app.command()(_for_people(remote_commands.pull))
 app.command()(_for_people(verification_commands.verify))
 app.add_typer(_group(release_commands.HELP, release_commands.COMMANDS), name="release")
+app.add_typer(_group(tracking_commands.HELP, tracking_commands.COMMANDS), name="track")
 app.add_typer(_group(keys_commands.HELP, keys_commands.COMMANDS), name="keys")
 app.add_typer(_group(consent_commands.HELP, consent_commands.COMMANDS), name="consent")
 

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from data.errors import UserError
-from orchestration.devices import accelerator_count
+from orchestration.compute.inventory import accelerator_count, host_memory_gb
 from orchestration.params import Params
 from orchestration.results import usable_cores
 from orchestration.workspace import Workspace
@@ -154,7 +154,7 @@ def _disk(ws: Workspace) -> Finding:
 
 def _devices(ws: Workspace) -> Finding:
     params = _params_or_none(ws)
-    cores, memory_gb, cuda = usable_cores(), _memory_gb(), accelerator_count()
+    cores, memory_gb, cuda = usable_cores(), host_memory_gb(), accelerator_count()
     found = f"{cores} CPU cores, {memory_gb:.1f} GB memory, {cuda} CUDA devices"
     if cuda and not _torch_sees_cuda():
         return Finding("Devices", False, f"{found}, which torch cannot use", "Install a driver that fits torch's CUDA.")
@@ -170,10 +170,6 @@ def _devices(ws: Workspace) -> Finding:
     if not cuda and compute.devices * compute.memory_gb > memory_gb:
         return Finding("Devices", False, found, "Lower compute.devices: memory is short.", essential=False)
     return Finding("Devices", True, found)
-
-
-def _memory_gb() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
 def _torch_sees_cuda() -> bool:

@@ -1,7 +1,6 @@
 """How an asset is materialized: reuse or build, lease a device, track, publish, report. The same for all assets."""
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+from data.disk_space import disk_full
 from data.errors import UserError
 from evaluation.sheet import write_png
-from orchestration import arithmetic
 from orchestration.announcement import REGISTERED_FILE, announcer
 from orchestration.attempt import (
     Attempt,
@@ -22,29 +21,33 @@ from orchestration.attempt import (
     tracked_run,
     write_document,
 )
+from orchestration.automation.conditions import condition_of, freshness_of
+from orchestration.building import BUILDS, FIRST, Build, built, forget_work, lease_for
 from orchestration.code_versions import version_of
+from orchestration.compute.admission import POOL
+from orchestration.compute.build_lock import building
+from orchestration.compute.cost import remember
+from orchestration.compute.leases import Lease
+from orchestration.compute.meter import Meter, holding_of
+from orchestration.compute.processes import register_executor, registered
+from orchestration.compute.usage import FREE, Usage
 from orchestration.consent.effects import consent_reasons
 from orchestration.consent.registry import withheld_digest
-from orchestration.devices import Lease, lease_device
-from orchestration.graph import GRAPH, AssetId, AssetNode, node
+from orchestration.graph import AssetId, AssetNode, node
 from orchestration.materialization_metadata import check_result, metadata_of
 from orchestration.plan import wanted
 from orchestration.progress import StatusFile
+from orchestration.retries import retry_policy
 from orchestration.step import CheckOutcome, Gate, Outcome, Published, Step
 from orchestration.store.ledger import LedgerEntry, record_reuse
 from orchestration.store.publish import publish
 from orchestration.store.reuse import Reuse, restore, reusable
-from orchestration.store.staging import remove, staging_dir
-from orchestration.tracking import TrackedRun
+from orchestration.store.staging import staging_dir
+from orchestration.tracking import RunLog
 from orchestration.tracking.reports import read_report
-from orchestration.worker import ALWAYS_VARIABLE
+from orchestration.worker import ALWAYS_VARIABLE, stop_requested
 from orchestration.workspace import CHECKS_FILE, FACTS_FILE, Workspace
 from training.interruption import Interrupted
-
-Build = Callable[[Step], Outcome]
-BUILDS: dict[str, Build] = {}
-"""Asset -> the function that builds its payload, wherever it runs."""
-RETRIES = dg.RetryPolicy(max_retries=1, delay=2)
 
 
 class RefusedError(Exception):
@@ -52,16 +55,23 @@ class RefusedError(Exception):
 
 
 def lineage_asset(
-    name: str, partitions: dg.PartitionsDefinition[str], checks: tuple[str, ...] = (), gate: Gate | None = None
+    name: str,
+    partitions: dg.PartitionsDefinition[str],
+    checks: tuple[str, ...] = (),
+    gate: Gate | None = None,
+    first: Callable[[Step], CheckOutcome] | None = None,
 ) -> Callable[[Build], dg.AssetsDefinition]:
     """Make a Dagster asset of the graph's node `name` from the function that builds its payload.
 
-    `gate` decides on it once it is published; its check is among `checks`.
+    `first` is asked before anything is built, `gate` decides on it once it is published; their checks are among
+    `checks`.
     """
     found = node(name)
 
     def decorate(build: Build) -> dg.AssetsDefinition:
         BUILDS[name] = build
+        if first is not None:
+            FIRST[name] = first
 
         @dg.asset(
             name=name,
@@ -72,9 +82,11 @@ def lineage_asset(
             owners=[found.owner],
             code_version=version_of(name),
             partitions_def=partitions if found.partition else None,
-            pool="gpu" if found.device else None,
+            pool=POOL if found.device else None,
             check_specs=[dg.AssetCheckSpec(check, asset=name, blocking=True) for check in checks],
-            retry_policy=RETRIES if found.device else None,
+            retry_policy=retry_policy() if found.device else None,
+            automation_condition=condition_of(found),
+            freshness_policy=freshness_of(found),
         )
         def materialize(context: dg.AssetExecutionContext) -> Iterator[Any]:
             yield from _materialize(context, found, gate)
@@ -87,20 +99,15 @@ def lineage_asset(
 def _materialize(context: dg.AssetExecutionContext, found: AssetNode, gate: Gate | None) -> Iterator[Any]:
     ws = Workspace.current()
     asset_id = AssetId(found.name, context.partition_key if found.partition else None)
-    status = StatusFile(status_folder(ws, context.run.run_id), str(asset_id))
+    run = context.run
+    status = StatusFile(status_folder(ws, run.run_id), str(asset_id))
+    register_executor(ws, run.run_id)
     try:
-        params = ws.params() if asset_id.partition is None else ws.params().for_attribute(asset_id.partition)
-        attempt = Attempt(
-            ws,
-            params,
-            asset_id,
-            wanted(ws, ws.params(), asset_id),
-            context.run.run_id,
-            context.run.tags.get("editloom/run", context.run.run_id[:8]),
-            status,
-            withheld_digest(ws.root),
-        )
-        yield from _reuse_or_build(attempt, gate)
+        with (
+            registered(ws, "step", str(asset_id), run.run_id, status.path),
+            building(ws, asset_id, run.run_id, stop_requested, status.wait),
+        ):
+            yield from _reuse_or_build(_attempt(ws, asset_id, run, status), gate)
     except RefusedError as refusal:
         # What was decided stands: a retry would only hear it again.
         raise dg.Failure(str(refusal), allow_retries=False) from refusal
@@ -114,8 +121,27 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, gate: Gate
     except dg.Failure:
         raise
     except Exception as error:
-        status.end("failed", error=f"{type(error).__name__}: {error}")
-        raise
+        full = disk_full(error, ws.root)
+        if full is None:
+            status.end("failed", error=f"{type(error).__name__}: {error}")
+            raise
+        status.end("failed", error=str(full), user_error=True)
+        raise dg.Failure(str(full), allow_retries=False) from error
+
+
+def _attempt(ws: Workspace, asset_id: AssetId, run: dg.DagsterRun, status: StatusFile) -> Attempt:
+    """What is wanted as things stand now: another front end may have made inputs while this step waited."""
+    params = ws.params() if asset_id.partition is None else ws.params().for_attribute(asset_id.partition)
+    return Attempt(
+        ws,
+        params,
+        asset_id,
+        wanted(ws, ws.params(), asset_id),
+        run.run_id,
+        run.tags.get("editloom/run", run.run_id[:8]),
+        status,
+        withheld_digest(ws.root),
+    )
 
 
 def _reuse_or_build(attempt: Attempt, gate: Gate | None) -> Iterator[Any]:
@@ -126,7 +152,7 @@ def _reuse_or_build(attempt: Attempt, gate: Gate | None) -> Iterator[Any]:
             yield from _reuse(attempt, found.entry, gate)
             return
     with ExitStack() as stack:
-        lease = _lease(attempt, stack)
+        lease = lease_for(attempt, stack)
         yield from _build(attempt, lease, gate)
 
 
@@ -136,10 +162,11 @@ def _reuse(attempt: Attempt, entry: LedgerEntry, gate: Gate | None) -> Iterator[
     decided: tuple[CheckOutcome, ...] = ()
     if gate is not None:
         with ExitStack() as stack:
-            decided = (_asked(attempt, gate, entry, _lease(attempt, stack)),)
+            decided = (_asked(attempt, gate, entry, lease_for(attempt, stack)),)
     facts = {**read_document(attempt.evidence / FACTS_FILE), **_decision_fact(decided)}
     write_document(attempt.evidence / FACTS_FILE, facts)
-    yield from _told(attempt, "reused", _result(attempt, entry, facts, decided=decided, reused=True), facts, decided)
+    told = _result(attempt, entry, {**facts, **FREE}, decided=decided, reused=True)
+    yield from _told(attempt, "reused", told, facts, decided)
 
 
 def _asked(attempt: Attempt, gate: Gate, entry: LedgerEntry, lease: Lease) -> CheckOutcome:
@@ -176,30 +203,15 @@ def _told(
         raise RefusedError("; ".join(refusals))
 
 
-def _lease(attempt: Attempt, stack: ExitStack) -> Lease:
-    """Hold a device when the asset needs one, and pin the threads that belong to it."""
-    if not GRAPH[attempt.id.asset].device:
-        return Lease(-1, "cpu")
-    compute = attempt.params.compute
-    arithmetic.hold(attempt.params)
-    lease = stack.enter_context(lease_device(attempt.ws.state / "devices", compute.devices))
-    import torch
-
-    torch.set_num_threads(compute.threads_per_device)
-    return lease if compute.accelerator != "cpu" else Lease(lease.index, "cpu")
-
-
 def _build(attempt: Attempt, lease: Lease, gate: Gate | None) -> Iterator[Any]:
     attempt.status.begin()
-    started = time.monotonic()
-    run = tracked_run(attempt)
-    with staging_dir(attempt.ws.root, attempt.id) as staged:
-        workdir = claim_workdir(attempt)
-        step = Step(
-            attempt.ws, attempt.params, attempt.id, staged, workdir, attempt.evidence, run, attempt.status, lease
-        )
+    run, workdir = tracked_run(attempt), claim_workdir(attempt)
+    holding = holding_of(attempt.params, attempt.id.asset, lease.accelerator)
+    with staging_dir(attempt.ws.root, attempt.id) as staged, Meter(workdir, holding, run.metrics) as meter:
+        report = meter.through(attempt.status)
+        step = Step(attempt.ws, attempt.params, attempt.id, staged, workdir, attempt.evidence, run, report, lease)
         try:
-            outcome = _built(attempt, step)
+            outcome = built(attempt, step)
             write_document(attempt.evidence / CHECKS_FILE, {c.name: dict(c.document) for c in outcome.checks})
             failed = [check for check in outcome.checks if not check.passed]
             if failed:
@@ -209,32 +221,28 @@ def _build(attempt: Attempt, lease: Lease, gate: Gate | None) -> Iterator[Any]:
             entry = publish(attempt.ws.root, publish_record(attempt, run), staged, on_published=[announcer(attempt.ws)])
             decided = (_asked(attempt, gate, entry, lease),) if gate is not None else ()
         except BaseException:
+            meter.stop()
             run.finish(succeeded=False)
             raise
-    remove(workdir)
+    forget_work(attempt, workdir)
     outcome = replace(outcome, metadata={**outcome.metadata, **_decision_fact(decided)})
-    facts = _after_publish(attempt, run, outcome, entry, time.monotonic() - started)
+    usage = outcome.usage or meter.usage
+    remember(attempt.ws, attempt.params, attempt.id, (entry.seq, attempt.wanted.device_class), usage)
+    facts = _after_publish(attempt, run, outcome, entry, usage)
     run.finish(succeeded=True)
     yield from _told(attempt, "done", _result(attempt, entry, facts, outcome, decided), facts, decided)
 
 
-def _built(attempt: Attempt, step: Step) -> Outcome:
-    """What the asset's function made of `step`, in this process."""
-    return BUILDS[attempt.id.asset](step)
-
-
-def _after_publish(
-    attempt: Attempt, run: TrackedRun, outcome: Outcome, entry: LedgerEntry, seconds: float
-) -> dict[str, Any]:
+def _after_publish(attempt: Attempt, run: RunLog, outcome: Outcome, entry: LedgerEntry, usage: Usage) -> dict[str, Any]:
     """Pictures, documents and metrics in MLflow, and the facts beside the payload."""
     made = entry.materialization
     facts: dict[str, Any] = {
         "data_version": made.data_version,
         "ledger_entry": entry.seq,
-        "mlflow_run": run.run_id,
+        **({"mlflow_run": run.run_id} if run.run_id else {}),
         "dagster_run": attempt.dagster_run,
-        "seconds": round(seconds, 1),
         "device_class": made.wanted.device_class,
+        **usage.facts,
         **outcome.metadata,
     }
     facts |= read_document(attempt.evidence / REGISTERED_FILE)
@@ -244,9 +252,9 @@ def _after_publish(
     for key, image in outcome.images.items():
         run.image(key, image)
         write_png(attempt.evidence / f"{key}.png", image)
+    write_document(attempt.evidence / FACTS_FILE, facts)
     for document in (*attempt.evidence.glob("*.json"), *attempt.evidence.glob("*.html")):
         run.artifact(document, "evidence")
-    write_document(attempt.evidence / FACTS_FILE, facts)
     return facts
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from functools import wraps
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +15,7 @@ from data.manifest import MANIFEST
 from evaluation.independence import HeldOutFaces, Range, Seen, Upstream, check_measurement, of_role
 from orchestration.graph import GRAPH, AssetId, inputs_of
 from orchestration.lineage import SHOWN_DIGITS, Lineage, lineage_of_inputs, payload_file
-from orchestration.step import CheckOutcome, Outcome, Step
+from orchestration.step import CheckOutcome, Step
 from orchestration.store import ledger
 from orchestration.store.ledger import LedgerEntry
 from orchestration.workspace import Workspace
@@ -29,20 +27,6 @@ INDEPENDENCE = "independence"
 JUDGES, HELD_OUT = "judges", "aligned_images"
 SUBJECTS_FILE = "subjects.json"
 _COLUMNS = ["sha256", "subject", "split", "source_sha256"]
-
-
-def independent(build: Callable[[Step], Outcome]) -> Callable[[Step], Outcome]:
-    """Hold what a report is measured with against the lineage first; where that fails, nothing is measured."""
-
-    @wraps(build)
-    def checked(step: Step) -> Outcome:
-        check = independence(step)
-        if not check.passed:
-            return Outcome(checks=(check,))
-        made = build(step)
-        return replace(made, checks=(*made.checks, check))
-
-    return checked
 
 
 def independence(step: Step) -> CheckOutcome:

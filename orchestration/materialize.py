@@ -13,7 +13,7 @@ from orchestration import arithmetic
 from orchestration.code_versions import version_of
 from orchestration.graph import node
 from orchestration.progress import read_statuses
-from orchestration.tracking import open_tracker
+from orchestration.tracking.replay import make_ready, replay, tell
 from orchestration.worker import Job, execute
 from orchestration.workspace import Workspace
 
@@ -31,8 +31,9 @@ def materialize_one(
     folder = ws.state / "runs" / f"materialize-{asset}{'-' + partition if partition else ''}" / "status"
     for stale in folder.glob("*.json"):
         stale.unlink()
-    open_tracker(ws)
+    make_ready(ws)
     succeeded = _executed(ws, Job(f"materialize {asset}", (asset,), partition, str(folder), always=True), folder)
+    tell(replay(ws), console)
     for status in read_statuses(folder).values():
         if status.user_error:
             raise UserError(f"{status.asset}: {status.error}")

@@ -12,6 +12,7 @@ import jinja2
 
 from orchestration.card_data import card_data
 from orchestration.report_tables import table
+from orchestration.signing.registration import registered_run
 from orchestration.store.ledger import LedgerEntry
 from orchestration.tracking.registry import describe_version
 from orchestration.tracking.runs import TrackedRun, Tracker
@@ -54,15 +55,15 @@ def publish_card(ws: Workspace, tracker: Tracker, release: ReleaseFacts, decisio
 
     May be told twice, and again once there is a decision. Raises ValueError for a release that no run registered.
     """
-    made = release.entry.materialization
-    if made.mlflow_run is None or release.version is None:
+    made, run = release.entry.materialization, registered_run(ws.root, release.entry)
+    if run is None or release.version is None:
         raise ValueError(f"{release.entry.subject} was registered by no run")
     card = render_card(ws, release, decision)
     path = ws.root / made.wanted.id.evidence_path / CARD_FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(card, encoding="utf-8")
-    TrackedRun(tracker.client, made.mlflow_run).artifact(path)
-    describe_version(tracker, release.model, release.version, shortened(card, made.mlflow_run))
+    TrackedRun(tracker.client, run).artifact(path)
+    describe_version(tracker, release.model, release.version, shortened(card, run))
     return card
 
 

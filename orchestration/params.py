@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +19,7 @@ from data.reference_part import reference_part
 from orchestration.fields import Section
 from orchestration.sections import OVERRIDABLE, Params, overridden
 
-__all__ = ["Params", "load_params", "parse_params", "resolve", "section_digest"]
+__all__ = ["Params", "load_params", "parse_params", "resolve", "section_digest", "user_error"]
 
 Location = tuple[int | str, ...]
 SHIPPED_CATEGORY = "face"
@@ -49,7 +50,7 @@ def parse_params(raw: Mapping[str, Any], where: str = "params.yaml") -> Params:
     try:
         params = Params.model_validate(raw)
     except ValidationError as error:
-        raise _user_error(error, where, Params) from None
+        raise user_error(error, where, Params) from None
     for attribute, own in params.attributes.items():
         for name in OVERRIDABLE:
             _check_override(params, attribute, name, getattr(own, name), where)
@@ -61,8 +62,7 @@ def parse_params(raw: Mapping[str, Any], where: str = "params.yaml") -> Params:
 
 def _read_mapping(path: Path) -> Mapping[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        raw = yaml.load(text, Loader=_UniqueKeys)
+        raw = _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.", "Make a workspace with `editloom new DIR --preset demo`.") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -74,12 +74,18 @@ def _read_mapping(path: Path) -> Mapping[str, Any]:
     return raw
 
 
+@lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    """YAML's own reader is slow, and a step asks for its settings several times; nobody changes what is returned."""
+    return yaml.load(text, Loader=_UniqueKeys)
+
+
 def _check_override(params: Params, attribute: str, name: str, changes: Mapping[str, Any], where: str) -> None:
     section: Section = getattr(params, name)
     try:
         overridden(section, changes)
     except ValidationError as error:
-        raise _user_error(error, where, type(section), ("attributes", attribute, name)) from None
+        raise user_error(error, where, type(section), ("attributes", attribute, name)) from None
 
 
 def _check_attributes(params: Params, where: str) -> None:
@@ -108,7 +114,21 @@ def _check_together(params: Params, where: str) -> None:
         "attributes is empty: expected at least one, such as `beard: {}`": not params.attributes,
         "aligned_images.size_px is not a power of two, as the networks need": _not_power(params.aligned_images.size_px),
     }
-    _complain(complaints, where)
+    _complain({**complaints, **_inbox_complaints(params)}, where)
+
+
+def _inbox_complaints(params: Params) -> Mapping[str, bool]:
+    inbox = params.automation.inbox
+    own = params.attributes.get(inbox.attribute or "")
+    return {
+        "automation.inbox.path is not set, but automation.inbox is enabled": inbox.enabled and inbox.path is None,
+        "automation.inbox is enabled, but images.source is not folder": inbox.enabled
+        and inbox.attribute is None
+        and params.images.source != "folder",
+        f"automation.inbox.attribute is {inbox.attribute}, which has no attribute_images.path": inbox.enabled
+        and inbox.attribute is not None
+        and (own is None or own.attribute_images is None or own.attribute_images.path is None),
+    }
 
 
 def _complain(complaints: Mapping[str, bool], where: str) -> None:
@@ -142,7 +162,7 @@ def _not_power(size: int) -> bool:
     return size & (size - 1) != 0
 
 
-def _user_error(error: ValidationError, where: str, model: type[BaseModel], prefix: Location = ()) -> UserError:
+def user_error(error: ValidationError, where: str, model: type[BaseModel], prefix: Location = ()) -> UserError:
     """The first complaint of pydantic in words, and how many more there are."""
     first = error.errors(include_url=False)[0]
     location: Location = tuple(first["loc"])

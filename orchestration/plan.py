@@ -8,8 +8,9 @@ from typing import Literal
 
 from data.errors import UserError
 from orchestration.code_versions import version_of
+from orchestration.compute.inventory import accelerator_count
+from orchestration.compute.requests import request_of
 from orchestration.consent.effects import consent_reasons
-from orchestration.devices import accelerator_count
 from orchestration.graph import AssetId, chosen_partitions, expand, inputs_of, node, select
 from orchestration.outside_files import outside_files
 from orchestration.params import Params, resolve, section_digest
@@ -64,11 +65,24 @@ def wanted(ws: Workspace, params: Params, asset_id: AssetId) -> Wanted:
     return _wanted(ws, params, asset_id, _inputs(ws, asset_id, inputs_of(asset_id)))
 
 
-def device_class_of(params: Params) -> str:
-    """The class of device that bulk steps run on under these params."""
+def device_class_of(params: Params, asset: str) -> str:
+    """The class of device that the bulk step of an asset is wanted on: of Ray's nodes, where params.yaml names it."""
+    named = params.compute.ray.device_class
+    return _times(named, params, asset) if named and not node(asset).gated else own_device_class(params, asset)
+
+
+def own_device_class(params: Params, asset: str) -> str:
+    """The class of device that the bulk step of an asset runs on, on this machine."""
     compute = params.compute
     cuda = compute.accelerator == "cuda" or (compute.accelerator == "auto" and accelerator_count() > 0)
-    return device_class("cuda" if cuda else "cpu", compute.threads_per_device, portable=compute.portable)
+    one = device_class("cuda" if cuda else "cpu", compute.threads_per_device, portable=compute.portable)
+    return _times(one, params, asset)
+
+
+def _times(one: str, params: Params, asset: str) -> str:
+    """The class of as many devices as an asset trains over: another number rounds its sums otherwise."""
+    count = request_of(params, asset).devices
+    return one if count == 1 else f"{one} ×{count}"
 
 
 def _item(
@@ -112,7 +126,7 @@ def _wanted(ws: Workspace, params: Params, asset_id: AssetId, inputs: Mapping[As
         seed=params.seed if asset.seeded else None,
         inputs={**versions, **outside_files(ws.root, params, asset_id)},
         parts={str(dep): root for dep, root in read if root is not None},
-        device_class=device_class_of(params) if asset.device else ANY_DEVICE,
+        device_class=device_class_of(params, asset.name) if asset.device else ANY_DEVICE,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from data.disk_space import DiskFullError
+from data.whole_file import written_whole
 from training.progress import Progress
 
 WRITE_EVERY_S = 0.25
@@ -46,10 +49,21 @@ class StatusFile:
         self._started = time.monotonic()
         self._written = 0.0
 
+    @classmethod
+    def over(cls, path: Path, status: StepStatus) -> StatusFile:
+        """The file of a step whose process is gone, with what it said last, for the reaper to end it."""
+        made = cls(path.parent, status.asset)
+        made.path, made.status, made._started = path, status, time.monotonic() - status.seconds
+        return made
+
+    def wait(self, note: str) -> None:
+        """Say what the step waits for: `note` goes on after "waiting"."""
+        self._set(state="waiting", note=note)
+
     def begin(self) -> None:
         """Say that the step runs."""
         self._started = time.monotonic()
-        self._set(state="running")
+        self._set(state="running", note="")
 
     def __call__(self, progress: Progress) -> None:
         """Take one progress report."""
@@ -69,9 +83,17 @@ class StatusFile:
             setattr(self.status, key, value)
         self.status.seconds = time.monotonic() - self._started
         self._written = time.monotonic()
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self.status)))
-        temporary.replace(self.path)
+        said = json.dumps(asdict(self.status))
+        try:
+            with written_whole(self.path, durable=False) as part:
+                part.write_text(said)
+        except DiskFullError:
+            self._overwrite(said)
+
+    def _overwrite(self, said: str) -> None:
+        """On a full disk the last word is written over the one before, whose place on the disk it takes."""
+        with suppress(OSError), self.path.open("r+b", buffering=0) as file:
+            file.write(said.encode().ljust(self.path.stat().st_size))
 
 
 def read_statuses(folder: Path) -> dict[str, StepStatus]:

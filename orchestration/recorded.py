@@ -67,10 +67,11 @@ def _tracked(tracker: Tracker, entry: LedgerEntry) -> dict[str, Any] | None:
     """The same file among the artifacts of the run that measured it."""
     from mlflow.exceptions import MlflowException
 
-    run = entry.materialization.mlflow_run
-    if run is None:
-        return None
+    made = entry.materialization
     try:
+        run = made.mlflow_run or tracker.find_asset_run(made.dagster_run, made.wanted.asset, made.wanted.partition)
+        if run is None:
+            return None
         found = _artifact(tracker, run)
         with tempfile.TemporaryDirectory() as folder:
             return None if found is None else _read(Path(tracker.client.download_artifacts(run, found, folder)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +14,11 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.live import Live
 
+from data import fail_points
 from orchestration import arithmetic, dvc_yaml
 from orchestration.announcement import announcer
+from orchestration.chains import POLL_S, Chains
+from orchestration.compute.reaper import GONE, Reaping, reap
 from orchestration.consent.demotion import demote_tainted
 from orchestration.graph import AssetId, chosen_partitions, expand, select, upstream
 from orchestration.params import Params
@@ -30,14 +31,11 @@ from orchestration.store.keys import signing_key
 from orchestration.store.ledger import LedgerEntry, last_entry, record_reuse
 from orchestration.store.publish import recover
 from orchestration.store.reuse import restore
-from orchestration.tracking import open_tracker
-from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE, Job
+from orchestration.tracking.replay import make_ready, replay, tell
+from orchestration.worker import Job
 from orchestration.workspace import Workspace
 
-POLL_S = 0.3
-STOP_WAIT_S = 20.0
 EXIT_FAILED, EXIT_USER_ERROR, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 130
-CUT_OFF = "its process was cut off: killed, or out of memory. The same command goes on from its last checkpoint."
 
 
 @dataclass(frozen=True)
@@ -51,42 +49,6 @@ class RunResult:
     folder: Path | None = None
 
 
-@dataclass
-class _Running:
-    """The worker processes of one `editloom run`."""
-
-    folder: Path
-    name: str
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    failed: bool = False
-
-    def start(self, job: Job, label: str) -> None:
-        log = (self.folder / f"{label}.log").open("wb")
-        command = [sys.executable, "-m", "orchestration.worker", str(job.write(self.folder / f"{label}.job"))]
-        environment = {**os.environ, STATUS_DIR_VARIABLE: job.status_dir}
-        # A session of its own: Ctrl-C reaches this process alone, which then lets every worker save its state.
-        self.processes.append(
-            subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        )
-
-    def poll(self) -> bool:
-        """Whether any worker still runs."""
-        codes = [process.poll() for process in self.processes]
-        self.failed = self.failed or any(code not in (None, 0) for code in codes)
-        return any(code is None for code in codes)
-
-    def stop(self) -> None:
-        """Ask every worker to save and leave; end those that do not."""
-        (self.folder / STOP_FILE).touch()
-        deadline = time.monotonic() + STOP_WAIT_S
-        while self.poll() and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-        for process in self.processes:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()
-
-
 def run(
     ws: Workspace, selection: str | None, partitions: Sequence[str] | None, console: Console, *, always: bool = False
 ) -> RunResult:
@@ -95,22 +57,28 @@ def run(
     params = ws.params()
     chosen = chosen_partitions(tuple(params.attributes), partitions)
     with exclusive(ws, console), arithmetic.held(params):
+        tell(replay(ws), console)
+        reap(ws)
         signing_key(ws.root)
         from_nothing = untouched(ws)
         dvc_yaml.write(ws.root, params)
         recover(ws.root, [announcer(ws)])
-        settle_all(ws, (params.attribute_release.model_name(attribute) for attribute in params.attributes))
+        models = (params.attribute_release.model_name(attribute) for attribute in params.attributes)
+        settle_all(ws, models, warn=console.print)
         demote_tainted(ws, warn=console.print)
         items = tuple(plan(ws, params, expand(chosen, select(selection))))
         todo = [item.id for item in items if always or item.action != "reuse" or not _in_place(ws, item)]
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
         folder, code = _new_folder(ws), 0
         record_reuse(ws.root, _standing(ws, params, [i for i in items if i.id not in todo]), folder.name)
+        fail_points.reach("reuse-recorded")
         if todo:
-            open_tracker(ws)
-            code, ran = _execute(folder, todo, [i.id for i in items], statuses, console, always)
+            make_ready(ws)
+            chains = Chains(folder, params.compute, lambda: recover(ws.root, [announcer(ws)]), console.print)
+            code, ran = _execute(chains, Reaping(ws), todo, [i.id for i in items], statuses, console, always)
             statuses |= ran
         lockfile.sync(ws.root, params)
+        tell(replay(ws), console)
         seconds, asked = time.monotonic() - started, (selection, partitions)
         write_run_record(ws, folder, statuses, seconds=seconds, exit_code=code, asked=asked, from_nothing=from_nothing)
     return RunResult(items, statuses, code, seconds, folder)
@@ -158,15 +126,15 @@ def _new_folder(ws: Workspace) -> Path:
 
 
 def _execute(
-    folder: Path,
+    running: Chains,
+    reaping: Reaping,
     todo: list[AssetId],
     order: list[AssetId],
     reused: dict[str, StepStatus],
     console: Console,
     always: bool,
 ) -> tuple[int, dict[str, StepStatus]]:
-    name = folder.name
-    running = _Running(folder, name)
+    folder, name = running.folder, running.folder.name
     labels = [str(i) for i in order]
     shown = _Display(console, labels, reused, folder, name)
     try:
@@ -176,6 +144,7 @@ def _execute(
                     running.start(job, label)
                 while running.poll():
                     shown.refresh()
+                    reaping.tick()
                     time.sleep(POLL_S)
                 shown.refresh()
                 if running.failed:
@@ -246,7 +215,7 @@ def _final(folder: Path, todo: list[AssetId], *, interrupted: bool = False) -> d
         elif status.state == "waiting":
             status.state = "skipped"
         elif status.state == "running":
-            status.state, status.error = "failed", CUT_OFF
+            status.state, status.error = "failed", GONE
     return statuses
 
 

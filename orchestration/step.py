@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from data import fail_points
 from data.counting import CountFn
-from orchestration.devices import Lease
+from orchestration.compute.leases import Lease
+from orchestration.compute.usage import Usage
 from orchestration.graph import GRAPH, AssetId
 from orchestration.params import Params
-from orchestration.store import fail_points
 from orchestration.store.ledger import LedgerEntry
-from orchestration.tracking import TrackedRun
-from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE
+from orchestration.tracking import StepLog
+from orchestration.worker import stop_requested
 from orchestration.workspace import Workspace
 from training.progress import Progress, ProgressFn
 
@@ -43,6 +43,8 @@ class Outcome:
     metadata: Mapping[str, float | int | str] = field(default_factory=dict)
     images: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     checks: tuple[CheckOutcome, ...] = ()
+    usage: Usage | None = None
+    """What it used, where that was not this machine."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Step:
     out: Path
     workdir: Path
     evidence: Path
-    run: TrackedRun
+    run: StepLog
     report: ProgressFn
     lease: Lease
 
@@ -83,8 +85,7 @@ class Step:
 
     def should_stop(self) -> bool:
         """Whether `editloom run` was interrupted: then save and leave."""
-        folder = os.environ.get(STATUS_DIR_VARIABLE)
-        return folder is not None and (Path(folder).parent / STOP_FILE).exists()
+        return stop_requested()
 
     @property
     def seed(self) -> int:
@@ -103,6 +104,7 @@ class Step:
         def report(done: int, total: int) -> None:
             rate = done / max(time.monotonic() - started, 1e-6)
             self.report(Progress(done, total, unit, rate, (total - done) / max(rate, 1e-6)))
+            fail_points.reach(f"{unit}-counted")
 
         return report
 

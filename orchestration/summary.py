@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from orchestration.graph import AssetId, node
-from orchestration.plan import PlanItem
 from orchestration.progress import StepStatus
 from orchestration.release.decisions import last_decision
 from orchestration.run import RunResult
@@ -65,17 +64,6 @@ def _show_tail(folder: Path, console: Console) -> None:
         console.print(
             "\n".join(log.read_text(errors="replace").splitlines()[-TAIL_LINES:]), markup=False, highlight=False
         )
-
-
-def show_plan(items: list[PlanItem], console: Console) -> None:
-    """Print what would run, what would be reused, and why."""
-    table = Table(title="Plan", title_justify="left")
-    for column in ("asset", "action", "why"):
-        table.add_column(column, overflow="fold")
-    for item in items:
-        colour = {"run": "yellow", "maybe": "magenta", "reuse": "cyan"}[item.action]
-        table.add_row(escape(str(item.id)), f"[{colour}]{item.action}[/]", escape("; ".join(item.reasons)))
-    console.print(table)
 
 
 def _row(ws: Workspace, asset_id: AssetId, status: StepStatus) -> tuple[str, ...]:

@@ -47,6 +47,15 @@ class Judges(Section):
     identity_learning_rate: float = number(8e-3, "-", 1e-6, 1.0, "The same for what learns whom it sees.")
     clip_learning_rate: float = number(1e-3, "-", 1e-6, 1.0, "The same for CLIP.")
     weight_decay: float = number(1e-2, "-", 0.0, 1.0, "AdamW's decoupled weight decay.")
+    # Left out of what is compared and recorded: it changes no byte, and a set that stands must go on standing.
+    checkpoint_every_s: float = Field(
+        default=60.0,
+        ge=0.0,
+        le=86_400.0,
+        exclude=True,
+        description="From one checkpoint of a judge in training to the next.",
+        json_schema_extra={"unit": "s"},
+    )
 
 
 class GanTraining(Section):

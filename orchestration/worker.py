@@ -37,6 +37,10 @@ class Job:
         path.write_text(json.dumps(asdict(self)))
         return path
 
+    def id_of(self, asset: str) -> str:
+        """The id of one of its assets, as statuses name it."""
+        return f"{asset}[{self.partition}]" if self.partition else asset
+
     @classmethod
     def read(cls, path: Path) -> Job:
         """Read what `write` wrote."""
@@ -49,21 +53,29 @@ def execute(job: Job) -> bool:
     import dagster as dg
 
     from orchestration.assets import ALL_ASSETS
+    from orchestration.compute.processes import WORKER_TAG, registered
     from orchestration.workspace import Workspace
 
     os.environ[STATUS_DIR_VARIABLE] = job.status_dir
     if job.always:
         os.environ[ALWAYS_VARIABLE] = "1"
-    with Workspace.current().dagster_instance() as instance:
+    ws = Workspace.current()
+    with registered(ws, "worker", f"editloom run {job.name}") as process, ws.dagster_instance() as instance:
         result = dg.materialize(
             ALL_ASSETS,
             selection=dg.AssetSelection.assets(*job.assets),
             partition_key=job.partition,
             instance=instance,
-            tags={"editloom/run": job.name},
+            tags={"editloom/run": job.name, WORKER_TAG: process},
             raise_on_error=False,
         )
     return bool(result.success)
+
+
+def stop_requested() -> bool:
+    """Whether `editloom run` was interrupted: then save and leave."""
+    folder = os.environ.get(STATUS_DIR_VARIABLE)
+    return folder is not None and (Path(folder).parent / STOP_FILE).exists()
 
 
 def end_with_parent() -> None:

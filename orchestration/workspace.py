@@ -19,12 +19,21 @@ FACTS_FILE, CHECKS_FILE = "facts.json", "checks.json"
 """What a payload's evidence holds: what was said of it, and how its checks ended."""
 
 # Pools count steps, not runs: several assets of one run wait for devices as those of several runs do.
+# The daemon, where one runs, ends runs that do not start or stop in time, and frees slots of runs that ended.
 DAGSTER_YAML = """telemetry:
   enabled: false
 concurrency:
   pools:
     granularity: op
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 300
+  cancel_timeout_seconds: 300
+  poll_interval_seconds: 5
+  free_slots_after_run_end_seconds: 1
 """
+EARLIER_DAGSTER_YAML = ("telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    granularity: op\n",)
+"""What earlier versions wrote; one that a person changed is left alone."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class Workspace:
         for folder in (self.artifacts, self.ledger, self.dagster_home, self.mlflow_artifacts):
             folder.mkdir(parents=True, exist_ok=True)
         config = self.dagster_home / "dagster.yaml"
-        if not config.exists():
+        if not config.exists() or config.read_text() in EARLIER_DAGSTER_YAML:
             config.write_text(DAGSTER_YAML)
 
     def environment(self) -> dict[str, str]:
@@ -137,9 +146,20 @@ class Workspace:
         }
 
     def dagster_instance(self) -> DagsterInstance:
-        """The workspace's Dagster instance, telemetry off; close it, or use it in a `with`."""
-        from dagster import DagsterInstance
+        """The workspace's Dagster instance, telemetry off, its pool as params.yaml has it; close it, or use a `with`.
 
+        Raises UserError for a params.yaml that cannot be read.
+        """
+        from dagster import DagsterInstance
+        from filelock import FileLock
+
+        from orchestration.compute.admission import admit
+
+        params = self.params()
         self.prepare()
         os.environ["DAGSTER_HOME"] = str(self.dagster_home)
-        return DagsterInstance.from_config(str(self.dagster_home))
+        # Two processes that open a fresh one at once would make its tables, and the pool, twice: Dagster does not look.
+        with FileLock(self.state / "dagster.lock"):
+            instance = DagsterInstance.from_config(str(self.dagster_home))
+            admit(instance, params)
+        return instance

@@ -4,6 +4,8 @@ Colour, translation and cutout of DiffAugment (arXiv 2006.10738); applied with p
 fixed at 1 or adapted to the discriminator's overfitting (arXiv 2006.06676).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,13 @@ class AugmentationDraws:
     colour: Tensor  # N×3: brightness in [-0.5, 0.5], saturation in [0, 2], contrast in [0.5, 1.5]
     shift_px: tuple[tuple[int, int], ...]  # rows, columns
     keep: Tensor  # N×1×H×W, 0 where cut out
+
+    def __len__(self) -> int:
+        return len(self.shift_px)
+
+    def rows(self, part: slice) -> AugmentationDraws:
+        """The draws of some of the images."""
+        return AugmentationDraws(self.colour[part], self.shift_px[part], self.keep[part])
 
 
 def draw_augmentation(seed: int, iteration: int, count: int, size_px: int, p: float) -> AugmentationDraws:

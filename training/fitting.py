@@ -1,4 +1,4 @@
-"""Run a LightningModule that keeps its own iteration: one device, no logger, no checkpoints but our own."""
+"""Run a LightningModule that keeps its own iteration: no logger, no checkpoints but our own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import torch
 
 from training.allocator import keep_freed_memory
 from training.checkpoint_io import SafetensorsCheckpointIO
+from training.distributed.ranks import SOLO, Ranks
+from training.distributed.strategy import places
 
 
 def fit(
@@ -20,13 +22,15 @@ def fit(
     callbacks: list[lightning.Callback],
     accelerator: str,
     threads: int,
+    ranks: Ranks = SOLO,
 ) -> None:
-    """Train over `batches` once; `accelerator` is Lightning's name, `threads` the CPU threads (0 = as set)."""
+    """Train over `batches` once; `accelerator` is Lightning's name, `threads` the CPU threads (0 = as set).
+
+    `ranks` is this process's place where several train together: their group stands already.
+    """
     keep_freed_memory()
     with cpu_threads(threads), quiet_lightning():
         trainer = lightning.Trainer(
-            accelerator=accelerator,
-            devices=1,
             max_epochs=1,
             logger=False,
             enable_checkpointing=False,
@@ -35,6 +39,7 @@ def fit(
             deterministic=False if accelerator == "cpu" else "warn",
             plugins=[SafetensorsCheckpointIO()],
             callbacks=callbacks,
+            **places(ranks, accelerator),
         )
         trainer.fit(module, train_dataloaders=batches)
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.distributed.ranks import SOLO, Ranks
 from training.draws import Purpose, draw, image_order
 from training.gan_config import GanTrainingConfig
 from training.sampling import training_latents, training_noise
@@ -28,12 +29,14 @@ class GanBatch(NamedTuple):
 
 @dataclass(frozen=True)
 class GanBatches:
-    """Batches from `first` to the last iteration of the training."""
+    """Batches from `first` to the last iteration of the training: of each, the rows that are this rank's."""
 
     config: GanTrainingConfig
     generator: GeneratorConfig
     images: NDArray[np.uint8]  # N×H×W×3
     first: int = 0
+    ranks: Ranks = SOLO
+    dtype: torch.dtype = torch.float32  # of latents and noise
 
     def __iter__(self) -> Iterator[GanBatch]:
         for iteration in range(self.first, self.config.iterations):
@@ -45,22 +48,28 @@ class GanBatches:
     def batch(self, iteration: int) -> GanBatch:
         """The inputs of one iteration."""
         config, shape = self.config, self.generator
-        z = training_latents(config.seed, iteration, 2 * config.batch_size, shape.z_dim)
+        z = training_latents(config.seed, iteration, 2 * config.batch_size, shape.z_dim).to(self.dtype)
+        noise = training_noise(config.seed, iteration, config.batch_size, layer_sizes(shape.size_px))
         return GanBatch(
             iteration=iteration,
             images=self._images(iteration),
-            z=z[: config.batch_size],
-            z_mixed=z[config.batch_size :],
-            mixed_from=self._mixed_from(iteration),
-            noise=training_noise(config.seed, iteration, config.batch_size, layer_sizes(shape.size_px)),
+            z=z[: config.batch_size][self._part],
+            z_mixed=z[config.batch_size :][self._part],
+            mixed_from=self._mixed_from(iteration)[self._part],
+            noise={name: maps[self._part].to(self.dtype) for name, maps in noise.items()},
         )
+
+    @property
+    def _part(self) -> slice:
+        return self.ranks.part(self.config.batch_size)
 
     def _images(self, iteration: int) -> Tensor:
         config = self.config
-        rows = self.images[image_order(config.seed, iteration, config.batch_size, len(self.images))]
+        order = image_order(config.seed, iteration, config.batch_size, len(self.images))
+        rows = self.images[order[self._part]]
         if config.mirror:
             flipped = draw(config.seed, Purpose.MIRROR, iteration).random(config.batch_size) < 0.5
-            rows[flipped] = rows[flipped, :, ::-1]
+            rows[flipped[self._part]] = rows[flipped[self._part], :, ::-1]
         return torch.from_numpy(np.asarray(rows)).permute(0, 3, 1, 2)  # N×H×W×3 → N×3×H×W, channels last in memory
 
     def _mixed_from(self, iteration: int) -> Tensor:

@@ -1,26 +1,23 @@
 """What goes on beside the training of a GAN: checkpoints, snapshots, reports, a clean stop."""
 
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from lightning import Callback, Trainer
 from safetensors.torch import save_file
 
-from data.errors import UserError
-from training.checkpoint_io import SafetensorsCheckpointIO
+from data.whole_file import written_whole
+from training.checkpoints import CheckpointFolder, numbered_files
+from training.distributed.ranks import SOLO, Ranks
 from training.gan_module import GanModule
+from training.interruption import StopRequest
 from training.progress import Progress, ProgressFn
 from training.stylegan2 import Generator
 from training.weights_io import state_of
 
 SnapshotFn = Callable[[float, Generator], None]
-KEPT_CHECKPOINTS = 2
 REPORT_EVERY_S = 2.0
 
 
@@ -28,37 +25,24 @@ class Checkpoints(Callback):
     """The module's true state at intervals and at the end, through Lightning's checkpoint plugin; the last two stay."""
 
     def __init__(self, directory: Path, every_s: float, identity: str) -> None:
-        self.directory, self.every_s, self.identity = directory, every_s, identity
-        self.written_at = time.monotonic()
+        self.folder = CheckpointFolder(directory, every_s, identity)
 
     def restore_latest(self, module: GanModule) -> None:
-        """Take up the newest checkpoint, if any; raises UserError where it belongs to another training."""
-        files = numbered_files(self.directory)
-        if not files:
-            return
-        _, path = files[-1]
-        state = SafetensorsCheckpointIO().load_checkpoint(path)
-        if state["identity"] != self.identity:
-            raise UserError(
-                f"{path}: belongs to a training with other settings, images or start weights.",
-                "Give another folder, or delete this one to begin anew.",
-            )
-        module.restore(state["training"])
+        """Take up the newest whole checkpoint, if any; raises UserError where it belongs to another training."""
+        state = self.folder.latest()
+        if state is not None:
+            module.restore(state)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any) -> None:
-        if time.monotonic() - self.written_at >= self.every_s:
+        if self.folder.due:
             self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._write(trainer, pl_module)
 
     def _write(self, trainer: Trainer, module: GanModule) -> None:
-        state = {"identity": self.identity, "training": module.true_state()}
-        plugin = trainer.strategy.checkpoint_io
-        plugin.save_checkpoint(state, self.directory / f"{module.iteration:09d}.safetensors")
-        for _, path in numbered_files(self.directory)[:-KEPT_CHECKPOINTS]:
-            plugin.remove_checkpoint(path)
-        self.written_at = time.monotonic()
+        self.folder.plugin = trainer.strategy.checkpoint_io
+        self.folder.write(module.iteration, module.true_state())
 
 
 class Snapshots(Callback):
@@ -71,11 +55,8 @@ class Snapshots(Callback):
         config, iteration = pl_module.config, pl_module.iteration
         if iteration % config.snapshot_iterations and iteration != config.iterations:
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        target = self.directory / f"{iteration:09d}.safetensors"
-        part = target.with_suffix(".part")
-        save_file(state_of(pl_module.g_ema), part)
-        os.replace(part, target)
+        with written_whole(self.directory / f"{iteration:09d}.safetensors", "a snapshot") as part:
+            save_file(state_of(pl_module.g_ema), part)
         if self.on_snapshot is not None:
             self.on_snapshot(iteration * config.batch_size / 1000, pl_module.g_ema)
 
@@ -102,43 +83,26 @@ class Reports(Callback):
 
 
 class CleanStop(Callback):
-    """End after the running iteration on SIGTERM, SIGINT or when `stop()` says so; a second SIGINT interrupts at once.
+    """End after the running iteration on SIGTERM, SIGINT or when `stop()` says so, to any of `ranks`.
 
-    Installed after Lightning's own handlers, which would raise instead.
+    Signals are heard from the start of the training on: after Lightning's own handlers, which would raise instead.
     """
 
-    def __init__(self, stop: Callable[[], bool] | None) -> None:
-        self.stop = stop
-        self.asked = False
-        self.before: dict[signal.Signals, Any] = {}
+    def __init__(self, stop: Callable[[], bool] | None, ranks: Ranks = SOLO) -> None:
+        self.request, self.ranks = StopRequest(stop), ranks
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        if threading.current_thread() is threading.main_thread():  # handlers can be set nowhere else
-            self.before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        self.request.__enter__()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any) -> None:
-        if self.asked or (self.stop is not None and self.stop()):
+        if self.ranks.any(self.request()):
             trainer.should_stop = True
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._restore()
+        self.request.__exit__()
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        self._restore()
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def _restore(self) -> None:
-        for number, previous in self.before.items():
-            signal.signal(number, previous)
-        self.before = {}
-
-
-def numbered_files(directory: Path) -> list[tuple[int, Path]]:
-    """(iteration, file) of a folder of checkpoints or snapshots, oldest first; empty where there is no folder."""
-    return sorted((int(path.stem), path) for path in directory.glob("[0-9]*.safetensors"))
+        self.request.__exit__()
 
 
 def snapshot_files(directory: Path, iteration: int) -> list[tuple[int, Path]]:

@@ -29,7 +29,9 @@ class GanTrainingConfig(BaseModel):
     augment: Literal["none", "diffaugment", "ada"] = Field(default="none", description="augmentation for small sets")
     ada_target: float = Field(default=0.6, gt=0, lt=1, description="aim of E[sign D(real)]")
     ada_kimg: float = Field(default=100.0, gt=0, description="kimg in which p can move from 0 to 1")
-    precision: Literal["fp32", "bf16"] = Field(default="bf16", description="type of features; parameters stay float32")
+    precision: Literal["fp32", "bf16", "fp64"] = Field(
+        default="bf16", description="type of features; parameters stay float32 (fp64: they too, to check arithmetic)"
+    )
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 = as the process is set")
     snapshot_kimg: float = Field(default=5.0, gt=0, description="kimg from one snapshot of the average to the next")
     checkpoint_every_s: float = Field(default=120.0, ge=0, description="seconds from one checkpoint to the next")

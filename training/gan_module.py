@@ -3,11 +3,14 @@
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.augment import adapted_p, augment, draw_augmentation
-from training.gan_batches import GanBatch
+from training.distributed.ranks import SOLO, Ranks
+from training.gan_batches import GanBatch, GanBatches
 from training.gan_config import GanTrainingConfig
 from training.gan_losses import discriminator_loss, generator_loss, r1_penalty
 from training.stylegan2 import Discriminator, Generator
@@ -19,16 +22,22 @@ BETA2 = 0.99
 class GanModule(lightning.LightningModule):
     """G, its moving average and D, their optimizers, ADA's p and our own iteration: the whole true state.
 
-    With `freeze_mapping` (the feature network, METHODS A3) the mapping is left out of optimizer and average.
+    With `freeze_mapping` (the feature network, METHODS A3) the mapping is left out of optimizer and average. Over
+    several devices each of `ranks` holds the same state: what it computes on its rows is averaged before each step.
     """
 
-    def __init__(self, config: GanTrainingConfig, weights: GanWeights, freeze_mapping: bool) -> None:
+    def __init__(
+        self, config: GanTrainingConfig, weights: GanWeights, freeze_mapping: bool, ranks: Ranks = SOLO
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config, self.shapes = config, (weights.generator_config, weights.discriminator_config)
-        self.freeze_mapping = freeze_mapping
+        self.freeze_mapping, self.ranks = freeze_mapping, ranks
         self.g, self.g_ema = Generator(self.shapes[0]), Generator(self.shapes[0])
         self.d = Discriminator(self.shapes[1])
+        self.dtype_parameters = torch.float64 if config.precision == "fp64" else torch.float32
+        self.dtype_features = torch.bfloat16 if config.precision == "bf16" else self.dtype_parameters
+        self.to(self.dtype_parameters)
         self.g.load_state_dict(weights.generator)
         self.g_ema.load_state_dict(weights.generator_ema)
         self.d.load_state_dict(weights.discriminator)
@@ -38,16 +47,19 @@ class GanModule(lightning.LightningModule):
         self.optimizer_d = self._adam(self.d, regularised_every=config.r1_interval)
         self.iteration = 0
         self.ada_p = 1.0 if config.augment == "diffaugment" else 0.0
-        self.dtype_features = torch.bfloat16 if config.precision == "bf16" else torch.float32
         self.losses: dict[str, Tensor] = {}
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.optimizer_g, self.optimizer_d]
 
+    def batches(self, images: NDArray[np.uint8]) -> GanBatches:
+        """What is left of the training on `images` (N×H×W×3)."""
+        return GanBatches(self.config, self.shapes[0], images, self.iteration, self.ranks, self.dtype_parameters)
+
     def training_step(self, batch: GanBatch, batch_index: int) -> None:
         """One iteration: D on real and generated images, its gradient penalty where due, then G through the new D."""
         self._set_learning_rate(batch.iteration)
-        real = batch.images.float() / 127.5 - 1.0
+        real = batch.images.to(self.dtype_parameters) / 127.5 - 1.0
         fake = self.generate(batch)
         self._step_d(real, fake.detach(), batch.iteration)
         if self.config.r1_gamma > 0 and batch.iteration % self.config.r1_interval == 0:
@@ -60,7 +72,7 @@ class GanModule(lightning.LightningModule):
         """The iteration's generated images, N×3×H×W; tracks the mean of w unless the mapping is frozen."""
         w = self.g.mapping(batch.z)
         if not self.freeze_mapping:
-            self.g.mapping.track(w)
+            self.g.mapping.track(self.ranks.gathered(w))
         if self.config.style_mixing > 0:
             w = self._mix(w, self.g.mapping(batch.z_mixed), batch.mixed_from)
         image: Tensor = self.g.synthesis(w, batch.noise, self.dtype_features)
@@ -70,8 +82,9 @@ class GanModule(lightning.LightningModule):
         """Logits of the (augmented) images; real and generated images of an iteration share their draws."""
         if self.config.augment != "none":
             count = self.config.batch_size
-            draws = draw_augmentation(self.config.seed, iteration, count, images.shape[2], self.ada_p)
-            images = torch.cat([augment(part, draws) for part in images.chunk(len(images) // count)])
+            whole = draw_augmentation(self.config.seed, iteration, count, images.shape[2], self.ada_p)
+            draws = whole.rows(self.ranks.part(count))
+            images = torch.cat([augment(part, draws) for part in images.chunk(len(images) // len(draws))])
         logits: Tensor = self.d(images, dtype)
         return logits
 
@@ -107,13 +120,16 @@ class GanModule(lightning.LightningModule):
         self._update(self.optimizer_d, loss)
         if self.config.augment == "ada":
             step = self.config.batch_size / (self.config.ada_kimg * 1000)
-            self.ada_p = adapted_p(self.ada_p, real_logits, self.config.ada_target, step)
+            self.ada_p = adapted_p(self.ada_p, self.ranks.gathered(real_logits), self.config.ada_target, step)
         self._note(loss_d=loss, logit_real=real_logits.mean(), logit_fake=fake_logits.mean())
 
     def _step_r1(self, real: Tensor, iteration: int) -> None:
-        """The lazy gradient penalty, in float32: a step of its own, weighted by the interval (arXiv 1912.04958, B)."""
+        """The lazy gradient penalty, in the parameters' type: a step of its own, weighted by the interval.
+
+        Source: arXiv 1912.04958, appendix B.
+        """
         images = real.detach().requires_grad_(True)
-        penalty = r1_penalty(self.discriminate(images, iteration, torch.float32), images)
+        penalty = r1_penalty(self.discriminate(images, iteration, self.dtype_parameters), images)
         self._update(self.optimizer_d, penalty * (self.config.r1_gamma / 2 * self.config.r1_interval))
         self._note(r1=penalty)
 
@@ -125,6 +141,7 @@ class GanModule(lightning.LightningModule):
     def _update(self, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.manual_backward(loss, inputs=parameters)
+        self.ranks.average_gradients(parameters)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -163,4 +180,4 @@ class GanModule(lightning.LightningModule):
         return torch.where(takes_other, other[:, None], w[:, None])  # N×layers×w_dim
 
     def _note(self, **losses: Tensor) -> None:
-        self.losses |= {name: value.detach() for name, value in losses.items()}
+        self.losses |= self.ranks.means({name: value.detach() for name, value in losses.items()})

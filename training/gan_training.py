@@ -1,21 +1,24 @@
 """Train a GAN: resumable at any iteration, stopped cleanly by a signal, with checkpoints and snapshots in a folder."""
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightning
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from data.errors import UserError
+from training.distributed.callbacks import Alike
+from training.distributed.ranks import Ranks
+from training.distributed.sharing import check_shared
 from training.fitting import cpu_threads, fit
-from training.gan_batches import GanBatches
 from training.gan_callbacks import Checkpoints, CleanStop, Reports, SnapshotFn, Snapshots, snapshot_files
 from training.gan_config import GanTrainingConfig
 from training.gan_module import GanModule
+from training.gan_rank import gan_ranks
 from training.progress import ProgressFn
 from training.stylegan2 import DiscriminatorConfig, Generator, GeneratorConfig
 from training.weights_io import GanWeights, initial_weights
@@ -52,6 +55,8 @@ def train_gan(
     start: GanWeights | None = None,
     freeze_mapping: bool = False,
     accelerator: str = "cpu",
+    devices: int = 1,
+    cards: tuple[str, ...] = (),
     progress: ProgressFn | None = None,
     stop: Callable[[], bool] | None = None,
     on_snapshot: SnapshotFn | None = None,
@@ -62,20 +67,30 @@ def train_gan(
     holds `checkpoints/` (the last two) and `snapshots/`. With `freeze_mapping` (the feature network, METHODS A3) G
     starts from the average, whose mapping it then shares. SIGTERM, SIGINT or `stop()` end it after the iteration,
     with a checkpoint. `on_snapshot(kimg, generator)` may run a second time for a snapshot after a resumption.
-    Raises UserError where images and networks do not fit, or `workdir` holds another training.
+
+    Over several `devices` as many processes train: this one, and others that end with it. The batch is shared out among
+    them, so that the networks are those of one device but for rounding; a training goes on over as many as it began
+    with. `cards` are the names by which CUDA_VISIBLE_DEVICES knows them, this process's own first.
+
+    Raises UserError where images, networks and devices do not fit, or `workdir` holds another training; RankDiedError
+    where one of the other processes ended: the same call goes on from the last checkpoint.
     """
     _check_images(images)
     weights = start if start is not None else _untrained(config, images.shape[1])
     if freeze_mapping:
         weights = GanWeights(*_shapes(weights), weights.generator_ema, weights.generator_ema, weights.discriminator)
     _check_size(weights.generator_config, images)
+    _check_sharing(config.batch_size, devices, weights.discriminator_config.group_size)
     with cpu_threads(config.threads):
-        module = GanModule(config, weights, freeze_mapping)
+        module = GanModule(config, weights, freeze_mapping, Ranks(0, devices))
         identity = _identity(module, weights, images)
         checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, identity)
         checkpoints.restore_latest(module)
-        callbacks = [Snapshots(workdir / "snapshots", on_snapshot), Reports(progress), checkpoints, CleanStop(stop)]
-        _fit(module, images, accelerator, callbacks)
+        watched = [Snapshots(workdir / "snapshots", on_snapshot), Reports(progress), checkpoints]
+        callbacks = [Alike(module.ranks), *watched, CleanStop(stop, module.ranks)]
+        if module.iteration < config.iterations:
+            with gan_ranks(module, images, workdir / "ranks", accelerator, cards):
+                fit(module, module.batches(images), callbacks, accelerator, config.threads, module.ranks)
     return _result(module, workdir)
 
 
@@ -84,13 +99,6 @@ def load_snapshot(snapshot: Snapshot, config: GeneratorConfig) -> Generator:
     network = Generator(config)
     network.load_state_dict(load_file(snapshot.path))
     return network.eval().requires_grad_(False)
-
-
-def _fit(module: GanModule, images: NDArray[np.uint8], accelerator: str, callbacks: list[lightning.Callback]) -> None:
-    batches = GanBatches(module.config, module.shapes[0], images, first=module.iteration)
-    if not len(batches):
-        return
-    fit(module, batches, callbacks, accelerator, module.config.threads)
 
 
 def _result(module: GanModule, workdir: Path) -> GanResult:
@@ -115,6 +123,12 @@ def _shapes(weights: GanWeights) -> tuple[GeneratorConfig, DiscriminatorConfig]:
     return weights.generator_config, weights.discriminator_config
 
 
+def _check_sharing(batch_size: int, devices: int, group_size: int) -> None:
+    """Each device must hold whole groups of the discriminator's minibatch deviation, or it would compare others."""
+    group = math.gcd(2 * batch_size, group_size)  # D is given real and generated images at once
+    check_shared(batch_size, devices, group, group_size)
+
+
 def _check_images(images: NDArray[np.uint8]) -> None:
     if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
         raise ValueError(f"images are {images.dtype} of shape {images.shape}, expected uint8 of N×H×W×3")
@@ -135,6 +149,8 @@ def _identity(module: GanModule, weights: GanWeights, images: NDArray[np.uint8])
     """Digest of everything that makes this training the one it is: settings, images, start, frozen parts."""
     digest = hashlib.sha256(module.config.model_dump_json(exclude=_RUNTIME_FIELDS).encode())
     digest.update(f"{_shapes(weights)!r} {module.freeze_mapping} {images.shape}".encode())
+    if module.ranks.count > 1:  # each number of devices rounds its own way
+        digest.update(f"{module.ranks.count} devices".encode())
     for first in range(0, len(images), 4096):
         digest.update(images[first : first + 4096].tobytes())
     for state in (weights.generator, weights.generator_ema, weights.discriminator):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
+from data import fail_points
+from data.whole_file import written_whole
 from training.pair_store import PARTS, PairMeasures, StoredPair, add_member, member_name
 
 _ROWS = "rows.json"
@@ -27,15 +29,27 @@ class ChunkRows:
 
 
 def write_chunk(path: Path, pairs: list[StoredPair], counts: dict[str, int]) -> None:
-    """Write some pairs and the counts of what was dropped beside them as one tar, atomically."""
-    staged = path.with_suffix(".part")
-    rows = {"measures": [asdict(pair.measures) for pair in pairs], "counts": counts}
-    with tarfile.open(staged, "w", format=tarfile.USTAR_FORMAT) as tar:
+    """Write some pairs and the counts of what was dropped beside them as one tar, atomically; raises DiskFullError."""
+    measures = [asdict(pair.measures) for pair in pairs]
+    rows = {"measures": measures, "counts": counts, "sha256": _digest(pair.parts for pair in pairs)}
+    with written_whole(path, "pairs") as part, tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as tar:
         add_member(tar, _ROWS, json.dumps(rows).encode())  # first, so that a reader need not pass over the images
         for pair in pairs:
-            for part, payload in zip(PARTS, pair.parts, strict=True):
-                add_member(tar, member_name(pair.measures.index, part), payload)
-    os.replace(staged, path)
+            for name, payload in zip(PARTS, pair.parts, strict=True):
+                add_member(tar, member_name(pair.measures.index, name), payload)
+    fail_points.reach("pairs-saved")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a chunk is there with the very bytes that were written; reads all of it."""
+    if not path.is_file():
+        return False
+    try:
+        with tarfile.open(path, "r:") as tar:
+            said = json.loads(_next_payloads(tar, [_ROWS])[0])["sha256"]
+        return bool(said == _digest(pair.parts for pair in read_pairs(path)))
+    except (tarfile.TarError, OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def read_rows(path: Path) -> ChunkRows:
@@ -56,6 +70,15 @@ def _head(tar: tarfile.TarFile) -> ChunkRows:
     (payload,) = _next_payloads(tar, [_ROWS])
     rows = json.loads(payload)
     return ChunkRows(tuple(PairMeasures(**row) for row in rows["measures"]), rows["counts"])
+
+
+def _digest(pairs: Iterable[tuple[bytes, bytes, bytes]]) -> str:
+    """sha256, in hexadecimal, of the images of some pairs."""
+    digest = hashlib.sha256()
+    for parts in pairs:
+        for payload in parts:
+            digest.update(len(payload).to_bytes(8, "big") + payload)
+    return digest.hexdigest()
 
 
 def _next_payloads(tar: tarfile.TarFile, names: Iterable[str]) -> list[bytes]:

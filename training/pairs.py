@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import time
 from collections import Counter
@@ -20,13 +21,14 @@ from numpy.typing import NDArray
 
 from data.attribute_names import parts_of
 from data.errors import UserError
+from data.whole_file import remove_parts, written_whole
 from training.complexity import FusionPresets, mean_region_area, schedule_for
 from training.fusion import check_same_mapping
 from training.fusion_schedule import check_layers
-from training.interruption import Interrupted
+from training.interruption import Interrupted, StopRequest
 from training.judges import JudgeSet
 from training.pair_batch import PairJudges, PairsConfig, make_batch, training_judges
-from training.pair_chunks import read_pairs, read_rows, write_chunk
+from training.pair_chunks import is_whole, read_pairs, read_rows, write_chunk
 from training.pair_store import PairsWritten, StoredPair, write_pairs
 from training.progress import Progress, ProgressFn
 from training.stylegan2 import Generator
@@ -35,6 +37,7 @@ __all__ = ["PairJudges", "PairsConfig", "PairsResult", "make_pairs", "read_confi
 
 SUMMARY = "pairs.json"
 SURPLUS = "surplus"
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def make_pairs(
 
     The cost of a pair and the memory needed do not depend on their number. The networks, on one device with the
     judges, decide where it runs. Raises UserError where the networks' mappings differ, they lack a layer of the
-    schedule, or too few candidates pass the filters, Interrupted where `stop()` ended the run.
+    schedule, or too few candidates pass the filters, Interrupted where SIGTERM, SIGINT or `stop()` ended the run.
     """
     check_same_mapping(original, feature)
     check_layers(config.fusion, original.synthesis.layer_names)
@@ -93,7 +96,8 @@ def make_pairs(
     pair_judges = judges if isinstance(judges, PairJudges) else training_judges(judges, config, size_px, device)
     chunks_dir = workdir / "chunks"
     _claim(chunks_dir, _fingerprint(original, feature, pair_judges, config))
-    chunks = _make_chunks(original, feature, pair_judges, config, chunks_dir, progress, stop or (lambda: False))
+    with StopRequest(stop) as stopping:
+        chunks = _make_chunks(original, feature, pair_judges, config, chunks_dir, progress, stopping)
     return _assemble(out, chunks, config)
 
 
@@ -102,8 +106,9 @@ def _claim(chunks_dir: Path, fingerprint: str) -> None:
     mark = chunks_dir / "inputs.sha256"
     if not mark.is_file() or mark.read_text() != fingerprint:
         shutil.rmtree(chunks_dir, ignore_errors=True)
-        chunks_dir.mkdir(parents=True)
-        mark.write_text(fingerprint)
+        with written_whole(mark) as part:
+            part.write_text(fingerprint)
+    remove_parts(chunks_dir)
 
 
 def _fingerprint(original: Generator, feature: Generator, judges: PairJudges, config: PairsConfig) -> str:
@@ -128,8 +133,10 @@ def _make_chunks(
     while kept < config.count:
         _check_yield(config, kept, len(chunks) * config.chunk_size)
         path = chunks_dir / f"{len(chunks):06d}.tar"
-        fresh = not path.is_file()
+        fresh = not is_whole(path)
         if fresh:
+            if path.exists():
+                LOGGER.warning("%s is damaged: its pairs are made again.", path)
             _make_chunk(original, feature, judges, config, path, len(chunks), stop)
         here = len(read_rows(path))
         chunks, kept, made = [*chunks, path], kept + here, made + here * fresh

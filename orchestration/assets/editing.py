@@ -46,6 +46,8 @@ def attribute_editor(step: Step) -> Outcome:
         step.progress,
         step.should_stop,
         accelerator=step.lightning_accelerator,
+        devices=step.lease.count,
+        cards=step.lease.cards,
     )
     losses = {f"final/{name}": value for name, value in result.losses.items()}
     return Outcome({"pairs": result.pairs, **losses, "headline": f"{config.kimg:g} kimg on {result.pairs:,} pairs"})

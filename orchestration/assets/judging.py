@@ -41,7 +41,8 @@ def judges(step: Step) -> Outcome:
         install_shipped_judges(step.out)
     else:
         config = JudgeTrainingConfig(**step.params.judges.model_dump(exclude={"source"}))
-        train_judges(step.input("judge_images"), step.out, config, step.progress, step.workdir)
+        every_s, watched = step.params.judges.checkpoint_every_s, (step.progress, step.workdir, step.should_stop)
+        train_judges(step.input("judge_images"), step.out, config, *watched, checkpoint_every_s=every_s)
     manifest = load_judges(step.out).manifest
     complaints = check_independence(manifest) + _of_other_images(manifest, step.input("judge_images"))
     summary = "; ".join(complaints) or "no shared subject, and learnt from judge_images"

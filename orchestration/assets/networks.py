@@ -130,6 +130,8 @@ def _watched(step: Step) -> dict[str, Any]:
 
     return {
         "accelerator": step.lightning_accelerator,
+        "devices": step.lease.count,
+        "cards": step.lease.cards,
         "progress": step.progress,
         "stop": step.should_stop,
         "on_snapshot": on_snapshot,

@@ -22,7 +22,7 @@ from evaluation.original_report import (
 from evaluation.panel import evaluation_panel
 from evaluation.report_files import write_report
 from orchestration.execution import lineage_asset
-from orchestration.independence import INDEPENDENCE, independent
+from orchestration.independence import INDEPENDENCE, independence
 from orchestration.measuring import measure_editor
 from orchestration.partitions import ATTRIBUTES
 from orchestration.step import Outcome, Step
@@ -45,8 +45,7 @@ FUSION_HEADLINE = {
 }
 
 
-@lineage_asset("original_report", ATTRIBUTES, checks=(INDEPENDENCE,))
-@independent
+@lineage_asset("original_report", ATTRIBUTES, checks=(INDEPENDENCE,), first=independence)
 def original_report(step: Step) -> Outcome:
     """The original network's distance to held-out faces, beside that of the weights it started from."""
     section = step.params.original_report
@@ -63,8 +62,7 @@ def original_report(step: Step) -> Outcome:
     return Outcome({**numbers, "headline": _headline(numbers, ORIGINAL_HEADLINE)}, {"faces": report.sheet})
 
 
-@lineage_asset("attribute_report", ATTRIBUTES, checks=(INDEPENDENCE,))
-@independent
+@lineage_asset("attribute_report", ATTRIBUTES, checks=(INDEPENDENCE,), first=independence)
 def attribute_report(step: Step) -> Outcome:
     """The editor's measures on held-out faces that lack the attribute."""
     report = measure_editor(
@@ -77,8 +75,7 @@ def attribute_report(step: Step) -> Outcome:
     return Outcome({**numbers, "headline": _headline(numbers, HEADLINE)}, pictures)
 
 
-@lineage_asset("fusion_report", ATTRIBUTES, checks=(INDEPENDENCE,))
-@independent
+@lineage_asset("fusion_report", ATTRIBUTES, checks=(INDEPENDENCE,), first=independence)
 def fusion_report(step: Step) -> Outcome:
     """The stored pairs' measures, and mask fusion's trade-off beside that of other ways to edit."""
     device, section = torch.device(step.lease.accelerator), step.params.fusion_report

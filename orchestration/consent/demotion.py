@@ -21,7 +21,7 @@ from orchestration.release.decisions import (
     standing_without,
 )
 from orchestration.store import envelope
-from orchestration.tracking import open_tracker
+from orchestration.tracking import TrackingAwayError, open_tracker
 from orchestration.tracking.registry import ModelVersion
 from orchestration.workspace import Workspace
 
@@ -100,7 +100,7 @@ def _follow(ws: Workspace, made: Iterable[Decided], warn: Warn | None) -> None:
         tracker = open_tracker(ws)
         for one in made:
             follow(tracker, one)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, TrackingAwayError, OSError) as error:
         if warn is None:
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,6 +9,7 @@ import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from data.photo_files import SIDECAR_NAME
 from data.quarantine import QUARANTINE, read_quarantine
 from orchestration.consent.removal import PHOTOGRAPH, SIDECAR, Removal
 from orchestration.graph import AssetId
@@ -24,13 +25,17 @@ def photographs(ws: Workspace, params: Params, hashes: Collection[str], subject:
     """
     for asset_id, ingest in _sources(params):
         root, files = _files(ws, ingest)
-        left_out = set(_left_out(ws, asset_id, hashes, subject))
+        left_out = set(_left_out(ws, asset_id, hashes, subject)) if asset_id else set()
         for path in files:
             name, digest = path.relative_to(root).as_posix(), _sha256(path)
             if digest in hashes or name in left_out:
                 yield Removal(where=PHOTOGRAPH, path=_shown(ws, path), sha256=digest)
                 if ingest.sidecar and name in _named_in(ws.root / ingest.sidecar):
                     yield Removal(where=SIDECAR, path=ingest.sidecar, row=name)
+                for sidecar in _sidecars_above(root, path):
+                    row = path.relative_to(sidecar.parent).as_posix()
+                    if row in _named_in(sidecar):
+                        yield Removal(where=SIDECAR, path=_shown(ws, sidecar), row=row)
 
 
 def remove_photographs(ws: Workspace, removed: Iterable[Removal]) -> None:
@@ -46,12 +51,16 @@ def remove_photographs(ws: Workspace, removed: Iterable[Removal]) -> None:
             (ws.root / one.path).unlink(missing_ok=True)
 
 
-def _sources(params: Params) -> Iterator[tuple[AssetId, Ingest]]:
+def _sources(params: Params) -> Iterator[tuple[AssetId | None, Ingest]]:
+    """The folders that photographs stand in, each with the image set made from it; of the inbox there is none."""
     if params.images.source == "folder":
         yield AssetId("images"), params.images.ingest
     for name, attribute in params.attributes.items():
         if attribute.attribute_images is not None:
             yield AssetId("attribute_images", name), attribute.attribute_images
+    inbox = params.automation.inbox
+    if inbox.path and "://" not in inbox.path:
+        yield None, Ingest(path=inbox.path, sidecar=f"{inbox.path}/{SIDECAR_NAME}")
 
 
 def _files(ws: Workspace, ingest: Ingest) -> tuple[Path, list[Path]]:
@@ -63,6 +72,12 @@ def _files(ws: Workspace, ingest: Ingest) -> tuple[Path, list[Path]]:
     if source.is_file():
         return source.parent, [source]
     return source, _plain(source.rglob("*")) if source.is_dir() else []
+
+
+def _sidecars_above(root: Path, photo: Path) -> Iterator[Path]:
+    """The sidecars of the subfolders that a photograph lies in."""
+    below = [folder for folder in photo.parents if folder.is_relative_to(root) and folder != root]
+    yield from (folder / SIDECAR_NAME for folder in below if (folder / SIDECAR_NAME).is_file())
 
 
 def _plain(paths: Iterable[Path]) -> list[Path]:

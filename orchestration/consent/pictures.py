@@ -59,11 +59,14 @@ def indices(ws: Workspace, entries: Iterable[LedgerEntry]) -> Iterator[Removal]:
 
 def tracked(ws: Workspace, entries: Iterable[LedgerEntry]) -> Iterator[Removal]:
     """Pictures and pages of these entries' MLflow runs, the registered model's own files aside."""
-    runs = list(dict.fromkeys(str(e.body["mlflow_run"]) for e in entries if e.body["mlflow_run"]))
-    if not runs:
+    told = [entry.materialization for entry in entries if entry.body["mlflow_run"] or entry.body["dagster_run"]]
+    if not told:
         return
-    client = open_tracker(ws).client
-    for run in runs:
+    tracker = open_tracker(ws)
+    client = tracker.client
+    # Where the server was away when it was made, the entry does not know the run: its tags do.
+    known = (m.mlflow_run or tracker.find_asset_run(m.dagster_run, m.wanted.asset, m.wanted.partition) for m in told)
+    for run in dict.fromkeys(run for run in known if run is not None):
         for path in _artifacts(client, run):
             if Path(path).suffix in PICTURES and not path.startswith(f"{MODEL_FOLDER}/"):
                 yield Removal(where=MLFLOW, path=f"{run}/{path}")

@@ -38,6 +38,7 @@ from orchestration.store import database, journal, ledger, staging
 from orchestration.store.keys import signing_key
 from orchestration.store.ledger import LedgerEntry
 from orchestration.store.stat_cache import version_in_place
+from orchestration.tracking.replay import require_sent
 from orchestration.workspace import Workspace
 
 INTENTS = "purges"
@@ -94,6 +95,7 @@ def purge_now(ws: Workspace, known: Named, reason: str, by: str, console: Consol
             cut_off = PurgePlan.model_validate_json(intent.read_text())
             _carry_out(ws, cut_off, intent)
             console.print(f"A purge of {cut_off.is_of} that was cut off is ended.", highlight=False, markup=False)
+        require_sent(ws)  # pictures on their way to MLflow are nowhere that a purge would look
         plan = plan_purge(ws, known, reason, by)
         if plan.removed:
             _carry_out(ws, plan, _write_down(ws, plan))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from data import fail_points
 from orchestration.release.decisions import CHAMPION, PREVIOUS, PROMOTED, Decided, last_decision, standing
 from orchestration.tracking.registry import CANDIDATE
 from orchestration.tracking.runs import Tracker, open_tracker
+from orchestration.tracking.server import TrackingAwayError
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ TAG_DECISION, TAG_OUTCOME, TAG_POLICY = "editloom.decision", "editloom.outcome",
 
 
 def settle(ws: Workspace, tracker: Tracker, model: str) -> Decided | None:
-    """Let the aliases follow the last decision where a crash came between the two; returns that decision if it did.
+    """Let card and aliases follow the last decision where a crash came in between; returns that decision if it did.
 
     A decision that was followed leaves its mark on the version: an alias moved after that stays as somebody put it,
     and is reported.
@@ -26,17 +28,29 @@ def settle(ws: Workspace, tracker: Tracker, model: str) -> Decided | None:
     last = last_decision(ws.root, model)
     if last is None or _mark(tracker, last) in {last.entry.entry_hash, None}:
         return None
+    from orchestration.release.evidence import publish_decision
+
+    publish_decision(ws, tracker, last)
     follow(tracker, last)
     return last
 
 
-def settle_all(ws: Workspace, models: Iterable[str]) -> None:
-    """Settle each model whose last decision this checkout has not seen followed; without one, no server is asked."""
+def settle_all(ws: Workspace, models: Iterable[str], warn: Callable[[str], None] | None = None) -> None:
+    """Settle each model whose last decision this checkout has not seen followed; without one, no server is asked.
+
+    A tracking server that is away holds up nothing: `warn` is told, and the aliases follow with the next run.
+    """
     for model in models:
         last = last_decision(ws.root, model)
         seen = ws.state / SETTLED / last.entry.entry_hash if last else None
         if seen is not None and not seen.exists():
-            settle(ws, open_tracker(ws), model)
+            try:
+                settle(ws, open_tracker(ws), model)
+            except TrackingAwayError as error:
+                if warn is None:
+                    raise
+                warn(f"{error.message}: the aliases follow with the next `editloom run`")
+                return
             seen.parent.mkdir(parents=True, exist_ok=True)
             seen.touch()
 
@@ -52,6 +66,7 @@ def follow(tracker: Tracker, decided: Decided) -> None:
         return
     if decision.after != decision.before:  # what somebody moved by hand is put back by `restore` alone
         put_back(tracker, decision.model, decision.after.aliases)
+    fail_points.reach("champion-moved")
     leaves = {decision.version} if decision.outcome in PROMOTED else set(decision.tainted)
     if str(found.aliases.get(CANDIDATE)) in leaves:
         tracker.client.delete_registered_model_alias(decision.model, CANDIDATE)

@@ -73,10 +73,10 @@ def _last_on_a_version(ws: Workspace, model: str) -> Decided | None:
 
 
 def _decided(ws: Workspace, tracker: Tracker, decision: Decision, key: str) -> Decided:
-    """The ledger first, the aliases after it, then the card, which says what was decided."""
+    """The ledger first, after it the card, which says what was decided, then the aliases and their mark."""
     decided = record(ws.root, decision, key)
-    follow(tracker, decided)
     publish_decision(ws, tracker, decided)
+    follow(tracker, decided)
     return decided
 
 

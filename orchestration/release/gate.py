@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from data import fail_points
 from data.errors import UserError
 from evaluation.edit_report import EditReport
 from evaluation.gate import CheckFact, decide
@@ -21,6 +22,7 @@ from orchestration.policy import policy_digest, policy_of
 from orchestration.release.aliases import follow, moved, settle
 from orchestration.release.decisions import Decided, Decision, Standing, gate_decision, gate_key, record, standing
 from orchestration.release.evidence import Evidence, publish_decision, write_evidence
+from orchestration.signing.registration import registered_run
 from orchestration.step import CheckOutcome, Published
 from orchestration.store.ledger import LedgerEntry
 from orchestration.tracking import Tracker, open_tracker
@@ -86,7 +88,7 @@ def decide_release(
     known = gate_decision(ws.root, release.entry)
     if known is not None:
         return known
-    version, before = _registered(tracker, release), standing(ws.root, release.model)
+    version, before = _registered(ws, tracker, release), standing(ws.root, release.model)
     policy, digest = policy_of(ws.policy, EDITOR), policy_digest(ws.policy)
     champion = _version(tracker, release.model, before.champion) if before.champion else None
     reports = [measure(fetched(ws, tracker, one)) for one in (version, champion) if one is not None]
@@ -105,8 +107,9 @@ def decide_release(
         evidence=write_evidence(ws, evidence), mlflow_run=version.run_id,
     )  # fmt: skip
     decided = record(ws.root, decision, gate_key(release.entry))
-    follow(tracker, decided)
+    fail_points.reach("decision-recorded")
     publish_decision(ws, tracker, decided)
+    follow(tracker, decided)  # last: its mark says that the decision was told
     return decided
 
 
@@ -143,8 +146,8 @@ def _report_judges(ws: Workspace, release: Release, candidate: EditReport) -> Ch
     return CheckFact(not other, f"other than the report's: {', '.join(other)}" if other else "those of the report")
 
 
-def _registered(tracker: Tracker, release: Release) -> ModelVersion:
-    run = release.entry.materialization.mlflow_run
+def _registered(ws: Workspace, tracker: Tracker, release: Release) -> ModelVersion:
+    run = registered_run(ws.root, release.entry)
     for found in tracker.client.search_model_versions(f"name = '{release.model}'"):
         if run is not None and found.run_id == run:
             return ModelVersion(release.model, str(found.version), "", run, dict(found.tags))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from dvc.config import Config
 
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS}
+_SHOWN = frozenset({"endpointurl", "region", "projectname", "account_name", "user", "port", "use_ssl", "ssl_verify"})
+"""What says where a remote is. Credentials, and files of them, are each machine's own."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,31 @@ class Place:
             with self._asked():
                 self.files.rm_file(self._path(path))
 
+    def remove(self, folder: str) -> None:
+        """Remove a folder with all in it; none is fine. Raises UserError as `delete` does."""
+        with self._asked():
+            try:
+                self.files.invalidate_cache()
+                self.files.rm(self._path(folder), recursive=True)
+            except FileNotFoundError as error:
+                _raise_if_away(error)
+
+    def upload(self, file: Path, path: str) -> None:
+        """Send a local file, in place of one of that name; nobody sees a part of it.
+
+        Raises UserError when the remote does not answer, FileNotFoundError when there is no such local file.
+        """
+        with file.open("rb"), self._asked():
+            if self.local:
+                _copy_local(file, Path(self._path(path)))
+            else:
+                self.files.put_file(str(file), self._path(path))
+
+    def download(self, path: str, file: Path) -> None:
+        """Bring a file; raises UserError when the remote does not answer or has no such file."""
+        with self._asked():
+            self.files.get_file(self._path(path), str(file))
+
     def __str__(self) -> str:
         return f"{self.name} ({self.url})"
 
@@ -110,9 +138,6 @@ def open_place(root: Path, name: str | None = None) -> Place:
 
     Raises UserError for a missing repository, an unknown remote or one that DVC keeps as a mirror of the workspace.
     """
-    from dvc.exceptions import DvcException
-    from dvc.fs import get_cloud_fs
-
     config = _config(root)
     chosen = name or config["core"].get("remote")
     known = ", ".join(config["remote"]) or "none"
@@ -124,19 +149,37 @@ def open_place(root: Path, name: str | None = None) -> Place:
     if config["remote"][chosen.lower()].get("worktree"):
         hint = "Set `dvc remote modify NAME worktree false`: a mirror deletes what is not in the workspace."
         raise UserError(f"The remote {chosen} mirrors the workspace, so it cannot hold the ledger.", hint)
-    url = str(config["remote"][chosen.lower()]["url"])
-    try:
-        kind, settings, path = get_cloud_fs(config, name=chosen)
-        files = kind(**settings)
-        return Place(chosen, url, files.fs, str(path), kind.protocol == "local")
-    except (DvcException, ImportError) as error:
-        hint = "Correct it: `dvc remote modify`."
-        raise UserError(f"The remote {chosen} ({url}) cannot be used: {error}", hint) from None
+    return _opened(config, chosen)
 
 
 def open_places(root: Path) -> list[Place]:
     """Every remote of the workspace `root`, by name; none is contacted. Raises UserError as `open_place` does."""
     return [open_place(root, name) for name in sorted(_config(root)["remote"])]
+
+
+def shown_settings(root: Path, place: Place) -> Mapping[str, str]:
+    """What another machine needs to find the same place, without secrets: those it has of its own."""
+    known = {key: str(value) for key, value in _config(root)["remote"][place.name.lower()].items() if key in _SHOWN}
+    return {**known, "url": place.root if place.local else place.url}
+
+
+def place_at(settings: Mapping[str, str]) -> Place:
+    """The place that `shown_settings` describes, on a machine without the workspace; raises UserError."""
+    return _opened({"core": {}, "remote": {"store": dict(settings)}}, "store")
+
+
+def _opened(config: Mapping[str, Any], name: str) -> Place:
+    from dvc.exceptions import DvcException
+    from dvc.fs import get_cloud_fs
+
+    url = str(config["remote"][name.lower()]["url"])
+    try:
+        kind, settings, path = get_cloud_fs(config, name=name)
+        files = kind(**settings)
+        return Place(name, url, files.fs, str(path), kind.protocol == "local")
+    except (DvcException, ImportError) as error:
+        hint = "Correct it: `dvc remote modify`."
+        raise UserError(f"The remote {name} ({url}) cannot be used: {error}", hint) from None
 
 
 def _raise_if_away(error: FileNotFoundError) -> None:
@@ -154,6 +197,17 @@ def _config(root: Path) -> Config:
         return Config(dvc_dir=str(root / ".dvc"))
     except ConfigError as error:
         raise UserError(f"DVC's configuration in {root / '.dvc'} is wrong: {error}", "Correct what it names.") from None
+
+
+def _copy_local(file: Path, target: Path) -> None:
+    """Copied under another name first, then renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        shutil.copyfile(file, fresh)
+        fresh.replace(target)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _create_local(target: Path, content: bytes) -> None:

@@ -29,7 +29,7 @@ def main() -> None:
             told[text] = {
                 "code_version": version_of(asset.name),
                 "params_digest": section_digest(params, asset.params, asset_id.partition),
-                "device_class": device_class_of(params) if asset.device else ANY_DEVICE,
+                "device_class": device_class_of(params, asset.name) if asset.device else ANY_DEVICE,
             }
     except UserError as error:
         print(error.message, file=sys.stderr)

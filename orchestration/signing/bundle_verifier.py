@@ -29,7 +29,7 @@ GENESIS, ENTRY_DOMAIN = "0" * 64, b"editloom-ledger-entry-v2\0"
 PAYLOAD_DOMAIN, DATASET_DOMAIN = "editloom-payload", "editloom.dataset"
 LEDGER, PROOFS, MODEL, KEYS = "ledger.json", "proofs.json", "model/", "keys/"
 SIGNATURE, HEAD, DATASET = "model.sig", "ledger_head.json", "dataset.json"
-OUTSIDE = ("file:", "module:")
+OUTSIDE = ("file:", "module:", "folder:")
 UNREADABLE = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError)
 
 

@@ -15,6 +15,7 @@ from orchestration.signing.model_signature import SIGNATURE_FILE, digests, sign_
 from orchestration.store import database, ledger
 from orchestration.store.keys import SigningKey, signing_key
 from orchestration.store.ledger import Head, LedgerEntry
+from orchestration.store.staging import staging_dir
 from orchestration.tracking.registry import MODEL_FOLDER, register
 from orchestration.tracking.runs import TrackedRun, Tracker
 from orchestration.workspace import Workspace
@@ -68,9 +69,8 @@ def signed_copy(
     ws: Workspace, entry: LedgerEntry, model: str, files: Iterable[Path], key: SigningKey
 ) -> Iterator[Path]:
     """A folder, named as the model, of copies of `files`, the release's place in the ledger, and the signature."""
-    ws.state.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sign-", dir=ws.state) as place:
-        folder = Path(place, model)
+    with staging_dir(ws.root, entry.materialization.wanted.id) as place:  # which is swept after a crash
+        folder = place / model
         folder.mkdir()
         for file in files:
             shutil.copyfile(file, folder / file.name)
@@ -92,6 +92,15 @@ def registrations(root: Path, model: str) -> list[tuple[LedgerEntry, Registratio
     """Every registration of a model, oldest first, with the entry that holds it."""
     found = ledger.entries(root, model, ledger.RELEASE)
     return [(entry, Registration.model_validate(entry.body)) for entry in found]
+
+
+def registered_run(root: Path, entry: LedgerEntry) -> str | None:
+    """The MLflow run of a release: its own, or where its server was away when it was made, that which registered it."""
+    if entry.materialization.mlflow_run is not None:
+        return entry.materialization.mlflow_run
+    with database.reading(root) as connection:
+        known = ledger.entry_of_intent(connection, f"register/{entry.entry_hash}")
+    return Registration.model_validate(known.body).mlflow_run if known else None
 
 
 def registration_of(root: Path, model: str, version: str, run: str) -> tuple[LedgerEntry, Registration] | None:

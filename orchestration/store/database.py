@@ -9,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from data.disk_space import disk_full, room_in
 from data.errors import UserError
 
 LEDGER_FILE = Path("ledger", "ledger.sqlite")
@@ -83,14 +84,15 @@ def reading(root: Path) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def writing(root: Path) -> Iterator[sqlite3.Connection]:
     """One transaction that holds the only write lock from its start, so that a chain cannot fork."""
-    with closing(_connect(root)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
+    with room_in(root / LEDGER_FILE.parent, "the ledger"), closing(_connect(root)) as connection:
         try:
+            connection.execute("BEGIN IMMEDIATE")
             yield connection
+            connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                connection.execute("ROLLBACK")
             raise
-        connection.execute("COMMIT")
 
 
 def _connect(root: Path) -> sqlite3.Connection:
@@ -103,6 +105,9 @@ def _connect(root: Path) -> sqlite3.Connection:
         found = connection.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.DatabaseError as error:
         connection.close()
+        full = disk_full(error, path.parent, "the ledger")
+        if full is not None:
+            raise full from error
         raise UserError(f"{path} cannot be read as a ledger: {error}.", "Bring it back with `editloom pull`.") from None
     if found != VERSION:
         connection.close()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,24 @@ import yaml
 from filelock import FileLock
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from data import fail_points
+from data.disk_space import no_room, says_full
 from data.errors import UserError
 from orchestration.graph import AssetId
 
 WRITER_LOCK = Path(".editloom", "locks", "dvc.lock")
+KEPT_LOCK_FILE = Path(".editloom", "locks", "dvc.lock.before")
 LOCK_WAIT_S = 600.0
+_NOT_KEPT = "failed to transfer"
 _BUSY = ("unable to acquire lock", "is busy", "rwlock")
 
 
 class DvcError(UserError):
     """DVC refused: its own words, and what to do."""
+
+
+class DvcFullError(DvcError):
+    """DVC found no room; dvc.lock is as it was."""
 
 
 class _BusyError(Exception):
@@ -38,7 +49,7 @@ def under_repro() -> bool:
 def commit(root: Path, stages: Sequence[str]) -> None:
     """`dvc commit -f` of these stages; waits for other writers. Raises DvcError with DVC's own words."""
     if stages:
-        run_dvc(root, "commit", "-q", "-f", *stages)
+        run_dvc(root, "commit", "-f", *stages)
 
 
 def checkout(root: Path, stage: str) -> bool:
@@ -102,25 +113,59 @@ def run_dvc(root: Path, *arguments: str) -> str:
         wait=wait_random_exponential(0.2, max=5),
     )
     try:
-        with FileLock(lock, timeout=LOCK_WAIT_S):
+        with FileLock(lock, timeout=LOCK_WAIT_S), _lock_file_kept(root):
             return attempts(_dvc, root, arguments)
     except RetryError as error:
         hint = "Wait for the other DVC command to end, or see `dvc doctor`, then run the same command again."
         raise DvcError(f"dvc {' '.join(arguments)}: {error.last_attempt.exception()}", hint) from None
 
 
+@contextmanager
+def _lock_file_kept(root: Path) -> Iterator[None]:
+    """Put dvc.lock back after a full disk: DVC writes the file in its place, and would leave half of it.
+
+    The copy is made before, while nothing has begun, so that putting it back needs no room.
+    """
+    lock_file, copy = root / "dvc.lock", root / KEPT_LOCK_FILE
+    try:
+        if lock_file.exists():
+            shutil.copyfile(lock_file, copy)
+        yield
+    except DvcFullError:
+        if copy.exists():
+            copy.replace(lock_file)
+        raise
+    finally:
+        copy.unlink(missing_ok=True)
+
+
 def _dvc(root: Path, arguments: Sequence[str]) -> str:
     quiet = {"DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "true", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-m", "dvc", *arguments]
+    fail_points.reach("dvc-asked")
+    began = time.time()
     done = subprocess.run(
         command, cwd=root, capture_output=True, text=True, check=False, env=os.environ | quiet, stdin=subprocess.DEVNULL
     )
-    if done.returncode == 0:
+    # DVC calls it a success, and writes dvc.lock, when a file did not come to its cache.
+    if done.returncode == 0 and _NOT_KEPT not in done.stderr:
         return done.stdout
     said = (done.stderr or done.stdout).strip()
     if any(word in said.lower() for word in _BUSY):
         raise _BusyError(said)
+    if says_full(said):
+        _remove_parts(root, began)
+        full = no_room(cache_dir(root), "DVC's cache and dvc.lock")
+        raise DvcFullError(full.message, full.hint)
     raise DvcError(f"dvc {' '.join(arguments)} failed in {root}: {said}", "Correct what DVC names, then run again.")
+
+
+def _remove_parts(root: Path, since: float) -> None:
+    """Delete what a DVC that found no room left half-written in its cache."""
+    for part in cache_dir(root).glob("*/.*.tmp"):
+        with suppress(FileNotFoundError):
+            if part.stat().st_mtime >= since:
+                part.unlink()
 
 
 def _succeeds(root: Path, *arguments: str) -> bool:

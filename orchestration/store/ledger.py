@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from data import fail_points
 from data.errors import UserError
 from orchestration.graph import AssetId
 from orchestration.store import database, envelope
@@ -80,7 +81,9 @@ def append(
     at = datetime.now(UTC).isoformat(timespec="milliseconds")
     said = {"seq": seq, "prev": prev_hash, "kind": kind, "subject": subject, "at": at, "body": dict(body)}
     payload = envelope.statement(subject, digests or envelope.digests_of(body), said)
-    return _insert(connection, payload, envelope.sign(payload, key), intent)
+    signatures = envelope.sign(payload, key)
+    fail_points.reach(f"{kind}-signed")
+    return _insert(connection, payload, signatures, intent)
 
 
 def import_entries(root: Path, envelopes: Sequence[Mapping[str, Any]]) -> list[LedgerEntry]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from data import fail_points
 from orchestration import dvc_yaml
 from orchestration.graph import AssetId, inputs_of, node
 from orchestration.outside_files import FILE, setting_digest
@@ -34,6 +35,7 @@ def sync(root: Path, params: Params) -> list[AssetId]:
         and _is_current(root, asset_id, made)
         and _expected(root, asset_id, stage, made, document) != _locked(locked.get(asset_id.stage, {}))
     ]
+    fail_points.reach("lockfile-compared")
     dvc.commit(root, [asset_id.stage for asset_id in behind])
     return behind
 

@@ -10,9 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from data import fail_points
+from data.disk_space import room_in
+from data.errors import UserError
 from data.image_set import parts_of
 from orchestration.graph import AssetId
-from orchestration.store import dvc, fail_points, journal, staging, stat_cache
+from orchestration.store import dvc, journal, staging, stat_cache
 from orchestration.store.environment import environment_digest
 from orchestration.store.gitinfo import git_state
 from orchestration.store.journal import Intent
@@ -41,16 +44,18 @@ def publish(
     An intent is written first, then come payload, DVC, ledger and `on_published`, then the intent is closed; `recover`
     ends what a crash cuts off. DVC is left alone under `dvc repro`, and with `commit_dvc` False: then call
     `lockfile.sync` after the run.
-    Raises PayloadError for bytes that may not be published, UserError without a signing key, DvcError when DVC refuses.
+    Raises PayloadError for bytes that may not be published, UserError without a signing key, DvcError when DVC refuses,
+    DiskFullError where there is no room: what stood before still stands, or `recover` completes what stands now.
     """
     asset_id = record.wanted.id
-    with _asset_lock(root, asset_id):
+    with room_in(root, f"the publication of {asset_id}"), _asset_lock(root, asset_id):
         _recover_asset(root, asset_id, on_published)
         signing_key(root)  # without one nothing may move: its entry could not be written
         digest = digest_payload(staged)
         staging.fsync_tree(staged)
         made = _materialization(root, record, digest, parts_of(staged))
         intent = Intent(uuid.uuid4().hex, asset_id, "open", staged.relative_to(root), made)
+        fail_points.reach("payload-staged")
         journal.begin(root, intent)
         fail_points.reach("intent-written")
         staging.swap(staged, root / intent.target)
@@ -85,9 +90,10 @@ def _finish(
     """All that follows the swap; each part may be done again."""
     if commit_dvc and not dvc.under_repro():
         dvc.commit(root, [intent.asset_id.stage])
+    fail_points.reach("dvc-committed")
     # After DVC, which may give a file another time while it links it to its cache.
     stat_cache.remember(root, intent.asset_id, digest)
-    fail_points.reach("dvc-committed")
+    fail_points.reach("payload-remembered")
     entry = journal.record(root, intent)
     fail_points.reach("ledger-written")
     _tell(root, intent, entry, on_published)
@@ -99,9 +105,13 @@ def _tell(root: Path, intent: Intent, entry: LedgerEntry, on_published: Sequence
     try:
         for listener in on_published:
             listener(entry)
+    except UserError as error:
+        LOGGER.warning("%s is published; the next run tells what could not be told of it: %s", intent.asset_id, error)
+        return
     except Exception:
         LOGGER.exception("%s is published, but a listener failed; the next run will tell it again", intent.asset_id)
         return
+    fail_points.reach("listeners-told")
     journal.close(root, intent)
 
 

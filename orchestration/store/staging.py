@@ -13,9 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from data import fail_points
 from orchestration.graph import AssetId
 
 STAGING = Path("artifacts", ".staging")
+BETWEEN_RENAMES = "payload-between-renames"  # a fail point; asked for, it is reached on every file system
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}
@@ -62,7 +64,7 @@ def swap(staged: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         staged.rename(target)
-    elif not _exchange(staged, target):
+    elif fail_points.asked_for(BETWEEN_RENAMES) or not _exchange(staged, target):
         _swap_by_renames(staged, target)
     _fsync(target.parent)
     _fsync(staged.parent)
@@ -88,7 +90,12 @@ def remove(folder: Path) -> None:
 def _swap_by_renames(staged: Path, target: Path) -> None:
     old = _old_place(staged)
     target.rename(old)
-    staged.rename(target)
+    fail_points.reach(BETWEEN_RENAMES)
+    try:
+        staged.rename(target)
+    except OSError:  # such as a directory that finds no room for another name
+        old.rename(target)
+        raise
     old.rename(staged)
 
 

@@ -27,8 +27,11 @@ def remember(root: Path, asset_id: AssetId, digest: PayloadDigest) -> None:
     path = _cache_file(root, asset_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}.new")
-    fresh.write_text(json.dumps(asdict(seen)))
-    fresh.replace(path)
+    try:
+        fresh.write_text(json.dumps(asdict(seen)))
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def version_in_place(root: Path, asset_id: AssetId, verify_bytes: bool = False) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data import fail_points
 from orchestration.tracking.runs import TrackedRun, Tracker
 
 CANDIDATE = "candidate"
@@ -45,7 +46,9 @@ def register(tracker: Tracker, run: TrackedRun, name: str, files: Iterable[Path]
     else:
         for key, value in tags.items():
             client.set_model_version_tag(name, version, key, value)
+    fail_points.reach("version-registered")
     client.set_registered_model_alias(name, CANDIDATE, version)
+    fail_points.reach("candidate-named")
     return version
 
 

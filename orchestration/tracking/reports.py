@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from data.manifest import dataset_root
-from orchestration.tracking.runs import TrackedRun
+from orchestration.tracking.run_log import RunLog
 
 METRICS, PER_IMAGE, PAGE = "metrics.json", "per_image.parquet", "report.html"
 REPORT_FOLDER = "report"
@@ -60,7 +60,7 @@ def read_record(path: Path) -> ReportRecord | None:
     return ReportRecord(facts) if facts.get("rows") else None
 
 
-def publish_report(run: TrackedRun, payload: Path, name: str, source: str, at_ms: int) -> None:
+def publish_report(run: RunLog, payload: Path, name: str, source: str, at_ms: int) -> None:
     """Log a report's numbers, tables, held-out set and files; nothing when `payload` is no report. May be told twice.
 
     Metrics are `name/judge` for what was measured and `row/name/judge` for the sanity rows, each with `…/low` and
@@ -110,7 +110,7 @@ def _columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [line[name] for line in lines] for name in lines[0]} if lines else {}
 
 
-def _publish_images(run: TrackedRun, path: Path, measured: str, name: str, source: str) -> None:
+def _publish_images(run: RunLog, path: Path, measured: str, name: str, source: str) -> None:
     """The measured row's own measures image by image, and the images as the set that was measured on.
 
     The sanity rows' measures stand in the Parquet file.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import time
+import tempfile
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
+from orchestration.tracking.server import be_patient, require_answer
+from orchestration.tracking.spool_folder import now_ms
 from orchestration.workspace import Workspace
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Run
 
 EXPERIMENT = "editloom"
 TAG_DAGSTER_RUN = "editloom.dagster_run"
@@ -25,6 +29,9 @@ TAG_PARTITION = "editloom.partition"
 TAG_DATA_VERSION = "editloom.data_version"
 TAG_ROLE = "editloom.role"
 TAG_PARENT = "mlflow.parentRunId"
+TAG_IMAGES, TAG_TABLES = "mlflow.loggedImages", "mlflow.loggedArtifacts"
+IMAGES = "images"
+FINISHED, FAILED, KILLED, RUNNING = "FINISHED", "FAILED", "KILLED", "RUNNING"
 # MLflow's limits: one param value, one batch of params or metrics, and the column that holds a dataset's digest.
 MAX_PARAM_CHARS = 500
 MAX_PARAMS_PER_BATCH = 100
@@ -32,6 +39,7 @@ MAX_METRICS_PER_BATCH = 1000
 MAX_DIGEST_CHARS = 36
 # MLflow refuses the plus of a combined attribute in a param's key (and nowhere else).
 PLUS_IN_KEYS = ":"
+RUNS_LOCK = "mlflow-runs.lock"
 
 
 @dataclass(frozen=True)
@@ -56,11 +64,13 @@ class TrackedRun:
         """Log finite metrics of one step; with their own time (ms since 1970), telling them twice changes nothing."""
         from mlflow.entities import Metric
 
-        now_ms = int(time.time() * 1000) if at_ms is None else at_ms
-        keyed = ((k.replace("+", PLUS_IN_KEYS), v) for k, v in metrics.items())
-        finite = [Metric(k, float(v), now_ms, step) for k, v in keyed if np.isfinite(v)]
-        for start in range(0, len(finite), MAX_METRICS_PER_BATCH):
-            self.client.log_batch(self.run_id, metrics=finite[start : start + MAX_METRICS_PER_BATCH])
+        at = now_ms() if at_ms is None else at_ms
+        self.points([Metric(k, v, at, step) for k, v in finite(metrics).items()])
+
+    def points(self, points: Sequence[Metric]) -> None:
+        """Log metric points, each with its own time and step."""
+        for start in range(0, len(points), MAX_METRICS_PER_BATCH):
+            self.client.log_batch(self.run_id, metrics=list(points[start : start + MAX_METRICS_PER_BATCH]))
 
     def table(self, file: str, columns: Mapping[str, Sequence[Any]]) -> None:
         """Log a table (equally long columns) that MLflow's Evaluation view shows; `file` ends in `_table.json`.
@@ -72,10 +82,29 @@ class TrackedRun:
         folder = file.rpartition("/")[0] or None
         if file not in {known.path for known in self.client.list_artifacts(self.run_id, folder)}:
             self.client.log_table(self.run_id, pd.DataFrame(dict(columns)), file)
+            return
+        marks = json.loads(self.client.get_run(self.run_id).data.tags.get(TAG_TABLES, "[]"))
+        mark = {"path": file, "type": "table"}
+        if mark not in marks:  # whoever logged it was cut off before it said so
+            self.client.set_tag(self.run_id, TAG_TABLES, json.dumps([*marks, mark]))
 
-    def image(self, key: str, image: np.ndarray[Any, Any], step: int = 0) -> None:
-        """Log an H×W×3 uint8 picture as a stepped image."""
-        self.client.log_image(self.run_id, image, key=key, step=step, synchronous=True)
+    def image(self, key: str, image: np.ndarray[Any, Any], step: int = 0, at_ms: int | None = None) -> None:
+        """Log an H×W×3 uint8 picture as a stepped image; with its own time, telling it twice changes nothing.
+
+        MLflow's `log_image` would draw another name each time: these are its names, with a number that stays.
+        """
+        from mlflow.tracking.multimedia import compress_image_size
+        from PIL import Image
+
+        at = now_ms() if at_ms is None else at_ms
+        number = uuid.uuid5(uuid.NAMESPACE_URL, f"{self.run_id}/{key}/{step}/{at}")
+        name = f"{image_name(key, step)}timestamp+{at}+{number}"
+        picture = Image.fromarray(image)
+        with tempfile.TemporaryDirectory() as place:
+            picture.save(Path(place, f"{name}.png"))
+            compress_image_size(picture).save(Path(place, f"{name}+compressed.webp"))
+            self.client.log_artifacts(self.run_id, place, IMAGES)
+        self.client.set_tag(self.run_id, TAG_IMAGES, "True")
 
     def dataset(
         self, name: str, sha256: str, source: str, context: str, facts: Mapping[str, int | str] | None = None
@@ -109,11 +138,15 @@ class TrackedRun:
 
     def finish(self, *, succeeded: bool) -> None:
         """Close the run as finished or failed, and its parent too: the next asset of its Dagster run opens it again."""
-        status = "FINISHED" if succeeded else "FAILED"
-        self.client.set_terminated(self.run_id, status)
-        parent = self.client.get_run(self.run_id).data.tags.get(TAG_PARENT)
-        if parent is not None:
-            self.client.set_terminated(parent, status)
+        self.end(FINISHED if succeeded else FAILED, now_ms())
+
+    def end(self, status: str, at_ms: int) -> None:
+        """Close the run and its parent with a status and time, except one that has ended later."""
+        found = self.client.get_run(self.run_id)
+        parent = found.data.tags.get(TAG_PARENT)
+        for run in [found, *([self.client.get_run(parent)] if parent else [])]:
+            if (run.info.end_time or 0) <= at_ms:
+                self.client.set_terminated(run.info.run_id, status, at_ms)
 
 
 @dataclass(frozen=True)
@@ -123,38 +156,54 @@ class Tracker:
     client: MlflowClient
     experiment_id: str
 
-    def parent_run(self, dagster_run: str, name: str) -> TrackedRun:
-        """The parent run of a Dagster run."""
+    def parent_run(self, dagster_run: str, name: str, at_ms: int | None = None) -> TrackedRun:
+        """The parent run of a Dagster run, which began at `at_ms` (now, when it is not said)."""
         tags = {TAG_ROLE: "parent", TAG_DAGSTER_RUN: dagster_run}
-        return self._find_or_create(tags, name)
+        return self._find_or_create(tags, name, at_ms)
 
-    def asset_run(self, dagster_run: str, parent: TrackedRun, asset: str, partition: str | None) -> TrackedRun:
+    def asset_run(
+        self, dagster_run: str, parent: TrackedRun, asset: str, partition: str | None, at_ms: int | None = None
+    ) -> TrackedRun:
         """The run of one materialization; a retried step finds the run it had."""
-        tags = {
-            TAG_ROLE: "asset",
-            TAG_DAGSTER_RUN: dagster_run,
-            TAG_ASSET: asset,
-            TAG_PARTITION: partition or "-",
-        }
         name = f"{asset}[{partition}]" if partition else asset
-        return self._find_or_create(tags, name, {TAG_PARENT: parent.run_id})
+        return self._find_or_create(_asset_tags(dagster_run, asset, partition), name, at_ms, parent)
 
-    def _find_or_create(self, tags: dict[str, str], name: str, more: Mapping[str, str] | None = None) -> TrackedRun:
+    def find_asset_run(self, dagster_run: str | None, asset: str, partition: str | None) -> str | None:
+        """The id of a materialization's run by what it is tagged with; None when there is none."""
+        found = self._search(_asset_tags(dagster_run, asset, partition)) if dagster_run else None
+        return None if found is None else str(found.info.run_id)
+
+    def _find_or_create(
+        self, tags: Mapping[str, str], name: str, at_ms: int | None, parent: TrackedRun | None = None
+    ) -> TrackedRun:
+        at = now_ms() if at_ms is None else at_ms
+        found = self._search(tags)
+        if found is None:
+            more = {TAG_PARENT: parent.run_id} if parent else {}
+            run = self.client.create_run(self.experiment_id, start_time=at, tags={**tags, **more}, run_name=name)
+            return TrackedRun(self.client, run.info.run_id)
+        # What is replayed late opens nothing that ended after it.
+        if found.info.status != RUNNING and (found.info.end_time or 0) <= at:
+            self.client.update_run(found.info.run_id, status=RUNNING)
+        return TrackedRun(self.client, found.info.run_id)
+
+    def _search(self, tags: Mapping[str, str]) -> Run | None:
         query = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
         found = self.client.search_runs([self.experiment_id], query, max_results=1)
-        if found:
-            self.client.update_run(found[0].info.run_id, status="RUNNING")
-            return TrackedRun(self.client, found[0].info.run_id)
-        run = self.client.create_run(self.experiment_id, tags={**tags, **(more or {})}, run_name=name)
-        return TrackedRun(self.client, run.info.run_id)
+        return found[0] if found else None
 
 
 def open_tracker(ws: Workspace) -> Tracker:
-    """Connect to the workspace's tracking server; the first caller initialises the database, under a lock."""
+    """Connect to the workspace's tracking server; the first caller initialises the database, under a lock.
+
+    Raises TrackingAwayError for a server that does not answer.
+    """
+    be_patient()
     from mlflow import MlflowClient
 
     # After the import, which sets the level itself: nobody needs to read of each table that it makes.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
+    require_answer(ws.mlflow_uri)
     ws.state.mkdir(parents=True, exist_ok=True)
     with FileLock(ws.state / "mlflow.lock"):
         client = MlflowClient(ws.mlflow_uri)
@@ -163,6 +212,25 @@ def open_tracker(ws: Workspace) -> Tracker:
             location = ws.mlflow_artifacts.as_uri() if ws.mlflow_uri.startswith("sqlite:") else None
             return Tracker(client, client.create_experiment(EXPERIMENT, artifact_location=location))
     return Tracker(client, experiment.experiment_id)
+
+
+def flattened(params: Mapping[str, Any]) -> dict[str, str]:
+    """Params by dotted key, as MLflow will show them."""
+    return {key: str(value)[:MAX_PARAM_CHARS] for key, value in _flatten(params)}
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that are numbers, by MLflow's key."""
+    return {k.replace("+", PLUS_IN_KEYS): float(v) for k, v in metrics.items() if np.isfinite(v)}
+
+
+def image_name(key: str, step: int) -> str:
+    """How the file names of a stepped image begin."""
+    return f"{key.replace('/', '~')}+step+{step}+"
+
+
+def _asset_tags(dagster_run: str, asset: str, partition: str | None) -> dict[str, str]:
+    return {TAG_ROLE: "asset", TAG_DAGSTER_RUN: dagster_run, TAG_ASSET: asset, TAG_PARTITION: partition or "-"}
 
 
 def _flatten(params: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -23,6 +23,7 @@ from orchestration.store import ledger
 from orchestration.store.keys import trusted_keys
 from orchestration.tracking.registry import ModelVersion, download
 from orchestration.tracking.runs import Tracker
+from orchestration.tracking.server import TrackingAwayError, be_patient, reason, require_answer
 from orchestration.verification.alias_check import check_aliases, check_copies
 from orchestration.verification.finding import Finding
 from orchestration.verification.ledger_check import Witness
@@ -56,10 +57,12 @@ def check_registry(ws: Workspace, recorded: Recorded, scope: Scope) -> Registry:
     uri = ws.mlflow_uri
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).is_file():
         return Registry(not_checked=(f"registered models: this checkout has no tracking database ({uri})",))
+    be_patient()
     try:
+        require_answer(uri)
         return _Server(ws, recorded, scope, Tracker(MlflowClient(uri), "")).look()
-    except (MlflowException, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+    except (MlflowException, TrackingAwayError, OSError) as error:
+        first = error.message if isinstance(error, TrackingAwayError) else reason(error)
         said = f"registered models: the tracking server {uri} cannot be asked ({first}); --offline leaves it out"
         return Registry(unreachable=(said,))
 

@@ -6,10 +6,10 @@ import json
 import subprocess
 from collections.abc import Callable
 
+from data.fail_points import VARIABLE as FAIL_AT
 from orchestration.announcement import announcer
 from orchestration.graph import AssetId
 from orchestration.store import journal, ledger
-from orchestration.store.fail_points import VARIABLE as FAIL_AT
 from orchestration.store.ledger import LedgerEntry
 from orchestration.store.publish import publish
 from orchestration.store.records import PublishRecord, Wanted

@@ -27,7 +27,7 @@ CHECK = (
 def test_process_started_inside_computes_portably(workspace: Workspace, change_params: Callable[..., None]) -> None:
     change_params(workspace, {"compute.portable": True, "compute.accelerator": "cpu"})
     params, before = workspace.params(), dict(os.environ)
-    assert device_class_of(params).split("/")[2:] == ["avx2-portable", "threads=1"]
+    assert device_class_of(params, "original_network").split("/")[2:] == ["avx2-portable", "threads=1"]
     with arithmetic.held(params):
         done = subprocess.run([sys.executable, "-c", CHECK], cwd=workspace.root, capture_output=True, text=True)
     assert json.loads(done.stdout)[1:] == [False, []], done.stderr
@@ -44,4 +44,4 @@ def test_process_started_without_it_says_so(workspace: Workspace, change_params:
 def test_nothing_is_held_unless_asked_for(workspace: Workspace) -> None:
     assert arithmetic.variables(workspace.params()) == {}
     arithmetic.hold(workspace.params())
-    assert "avx2-portable" not in device_class_of(workspace.params())
+    assert "avx2-portable" not in device_class_of(workspace.params(), "original_network")

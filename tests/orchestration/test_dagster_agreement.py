@@ -10,7 +10,7 @@ import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, get_input_data_version_tag
 
 from orchestration.graph import GRAPH, AssetId, inputs_of
-from orchestration.outside_files import FILE, MODULE
+from orchestration.outside_files import FILE, FOLDER, MODULE
 from orchestration.store import ledger
 from orchestration.store.records import Materialization
 from orchestration.workspace import VARIABLE, Workspace
@@ -78,5 +78,5 @@ def test_ledgers_edges_are_dagsters_edges(finished: Workspace, made: Mapping[Ass
     for asset_id, one in made.items():
         parents = {key.to_user_string() for key in graph.get(dg.AssetKey(asset_id.asset)).parent_keys}
         # A setting is a file of git's, no asset: it stands among the ledger's inputs, and in Dagster's metadata.
-        named = {AssetId.parse(name).asset for name in one.wanted.inputs if not name.startswith((FILE, MODULE))}
+        named = {AssetId.parse(name).asset for name in one.wanted.inputs if not name.startswith((FILE, MODULE, FOLDER))}
         assert named == parents, str(asset_id)

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from data.errors import UserError
+from data.fail_points import VARIABLE
 from orchestration import dvc_yaml
 from orchestration.graph import AssetId, expand
 from orchestration.plan import plan, wanted
 from orchestration.store import dvc, ledger
-from orchestration.store.fail_points import VARIABLE
 from orchestration.store.lockfile import sync
 from orchestration.store.payload import digest_payload
 from orchestration.store.publish import publish, recover

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from data.fail_points import VARIABLE
 from orchestration.graph import AssetId
 from orchestration.store import chain, journal, keys, ledger, stat_cache
-from orchestration.store.fail_points import VARIABLE
 from orchestration.store.ledger import LedgerEntry
 from orchestration.store.payload import PayloadError
 from orchestration.store.publish import OnPublished, publish, recover

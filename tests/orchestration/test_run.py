@@ -15,13 +15,13 @@ import pytest
 import yaml
 from rich.console import Console
 
+from data.fail_points import VARIABLE as FAIL_AT
 from orchestration import dvc_yaml
 from orchestration.graph import GRAPH, AssetId, downstream, expand
 from orchestration.params import parse_params
 from orchestration.plan import plan
 from orchestration.run import exclusive
 from orchestration.store import ledger
-from orchestration.store.fail_points import VARIABLE as FAIL_AT
 from orchestration.tracking import open_tracker
 from orchestration.workspace import Workspace
 
@@ -190,7 +190,7 @@ def test_killed_worker_goes_on_to_the_same_bytes(
 ) -> None:
     """Killed in the middle of training, right after its first picture; the seed is the baseline's."""
     undisturbed, entries_before = version_of(baseline, NETWORK), len(ledger.entries(baseline.root))
-    change_params(baseline, CHECKPOINTS)
+    change_params(baseline, {**CHECKPOINTS, "compute.retries": 0})
     killed = editloom(baseline, *TRAIN, **{FAIL_AT: "picture-logged"})
     assert killed.returncode == 1, killed.stdout + killed.stderr
     assert f"{NETWORK} failed: its process was cut off" in killed.stdout and "Logs: " in killed.stdout

@@ -4,49 +4,166 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import psutil
 import pytest
+from dagster import DagsterInstance
 
-from orchestration.graph import expand
-from orchestration.store import chain, ledger
+from orchestration.results import Bar, Figure, record_all
+from orchestration.verification.verify import verify
 from orchestration.workspace import VARIABLE, Workspace
+from tests.orchestration.kills.killing import (
+    POLL_S,
+    RECLAIM_S,
+    Versions,
+    ended,
+    family,
+    kill_tree,
+    said,
+    start,
+    versions_of,
+)
+from tests.orchestration.kills.leftovers import Dead, at_kill, left_behind, unreclaimed
+from tests.orchestration.kills.watching import ABSENT, Watcher
 
-KILLS, EARLIEST_S, LATEST_S = 4, 4.0, 45.0
-RUN = [sys.executable, "-m", "orchestration.cli", "run"]
+KILLS, SEED = int(os.environ.get("SOAK_KILLS", "100")), int(os.environ.get("SOAK_SEED", "0"))
+KILLS_PER_WORKSPACE = 10
+EARLIEST_S, LATEST_S = 2.0, 22.0
+# No workspace is begun after that, so that the whole ends within an hour.
+LAST_BEGIN_S = 3000.0
+VICTIMS = ("all", "worker", "run", "child")
+DOCS = Path(os.environ.get("BENCH_DOCS", Path(__file__).resolve().parents[2] / "docs"))
 
 
-def versions(ws: Workspace) -> dict[str, str | None]:
-    """The data version of everything that stands in a workspace's ledger."""
-    entries = {str(i): ledger.last_entry(ws.root, i.asset, i.partition) for i in expand(tuple(ws.params().attributes))}
-    return {name: entry.materialization.data_version if entry else None for name, entry in entries.items()}
+@dataclass
+class Kills:
+    """The kills of one workspace: the runs that are killed, and how long the dead were named."""
+
+    ws: Workspace
+    instance: DagsterInstance
+    draw: random.Random
+    run: subprocess.Popen[bytes] | None = None
+    done: list[str] = field(default_factory=list)
+    reclaim_s: list[float] = field(default_factory=list)
+    named: list[tuple[Dead, float]] = field(default_factory=list)
+
+    def one(self) -> None:
+        """Let a run go on for a while, begin one where none does, and kill some of it."""
+        if self.run is None or self.run.poll() is not None:
+            self.run = start(self.ws)
+        self._let_pass(self.draw.uniform(EARLIEST_S, LATEST_S))
+        victim = self.draw.choice(VICTIMS)
+        if self.run.poll() is None:
+            self._kill(self.run, victim)
+            self.done.append(victim)
+
+    def finish(self) -> int:
+        """Let what runs end by itself, then run once more: the exit status of that."""
+        if self.run is not None:
+            ended(self.run)
+        code = ended(start(self.ws))
+        self._let_pass(0.0)
+        return code
+
+    def _let_pass(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while True:
+            for dead, killed_at in [one for one in self.named if not unreclaimed(self.ws, self.instance, one[0])]:
+                self.named.remove((dead, killed_at))
+                self.reclaim_s.append(time.monotonic() - killed_at)
+            if time.monotonic() >= until:
+                return
+            time.sleep(POLL_S)
+
+    def _kill(self, run: subprocess.Popen[bytes], victim: str) -> None:
+        if victim == "all":
+            dead = at_kill(self.ws, self.instance, family(run))
+            kill_tree(run)
+            self.run = start(self.ws)
+            self.named = [(dead, time.monotonic())]  # those who died before are named by nobody who lives
+            return
+        children = sorted(family(run) - {run.pid})
+        workers = [pid for pid in children if "orchestration.worker" in _command(pid)]
+        among = {"worker": workers, "run": [run.pid], "child": children}[victim]
+        with suppress(ProcessLookupError):
+            os.kill(self.draw.choice(among or [run.pid]), signal.SIGKILL)
 
 
-def kill_after(ws: Workspace, seconds: float) -> None:
-    """Start a run and kill it with all its processes after `seconds`, at whatever it does then."""
-    environment = {**os.environ, VARIABLE: str(ws.root)}
-    process = subprocess.Popen(RUN, cwd=ws.root, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(seconds)
-    if process.poll() is None:
-        for each in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            each.kill()
-    process.wait()
+@dataclass(frozen=True)
+class Outcome:
+    """How one workspace came out of its kills."""
+
+    kills: int
+    whole: bool
+    half_published: tuple[str, ...]
+    reclaim_s: float
+    said: str
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("seed", range(3))
 def test_random_kills_leave_the_undisturbed_payloads(
-    seed: int, workspace: Workspace, finished: Workspace, editloom: Callable[..., subprocess.CompletedProcess[str]]
+    empty_workspace: Path, finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moments = random.Random(seed)
-    for _ in range(KILLS):
-        kill_after(workspace, moments.uniform(EARLIEST_S, LATEST_S))
-    ended = editloom(workspace, "run")
-    assert ended.returncode == 0, ended.stdout[-3000:]
-    assert versions(workspace) == versions(finished)
-    assert chain.verify_chain(workspace.root) == []
+    draw, expected, began = random.Random(SEED), versions_of(finished), time.monotonic()
+    outcomes: list[Outcome] = []
+    while (killed := sum(one.kills for one in outcomes)) < KILLS and time.monotonic() - began < LAST_BEGIN_S:
+        root = tmp_path / f"workspace-{len(outcomes)}"
+        shutil.copytree(empty_workspace, root, symlinks=True)
+        monkeypatch.setenv(VARIABLE, str(root))
+        monkeypatch.setenv("DAGSTER_HOME", str(root / ".editloom" / "dagster"))
+        outcomes.append(_killed(Workspace.at(root), draw, min(KILLS_PER_WORKSPACE, KILLS - killed), expected))
+        if outcomes[-1].whole:
+            shutil.rmtree(root)
+    _write_down(outcomes)
+    assert [one.said for one in outcomes if not one.whole] == []
+    assert [one.half_published for one in outcomes if one.half_published] == []
+    assert max(one.reclaim_s for one in outcomes) <= RECLAIM_S
+    assert sum(one.kills for one in outcomes) == KILLS
+
+
+def _killed(ws: Workspace, draw: random.Random, count: int, expected: Versions) -> Outcome:
+    allowed = {asset_id: frozenset({version, ABSENT}) for asset_id, version in expected.items()}
+    ws.prepare()
+    with ws.dagster_instance() as instance, Watcher(ws) as watcher:
+        kills = Kills(ws, instance, draw)
+        rounds = 0
+        while len(kills.done) < count and rounds < 3 * count:  # a run may end before its kill
+            kills.one()
+            rounds += 1
+        code = kills.finish()
+        left, named = left_behind(ws, instance), [dead for dead, _ in kills.named]
+    seen, found = watcher.half_published(allowed), versions_of(ws)
+    whole = code == 0 and found == expected and not (left or named or seen) and verify(ws).holds
+    different = {str(i): (found.get(i), version) for i, version in expected.items() if found.get(i) != version}
+    story = f"{kills.done}: exit {code}, left {left}, named {named}, seen {seen}, different {different}\n{said(ws)}"
+    return Outcome(len(kills.done), whole, tuple(seen), max(kills.reclaim_s, default=0.0), story)
+
+
+def _write_down(outcomes: list[Outcome]) -> None:
+    survived = sum(one.kills for one in outcomes if one.whole)
+    slowest, half = max(one.reclaim_s for one in outcomes), sum(len(one.half_published) for one in outcomes)
+    note = f"in {len(outcomes)} workspaces, seed {SEED}; of the whole run, a worker, the run alone, or any child"
+    record_all(
+        DOCS,
+        [
+            Figure("random kills survived with equal payloads", survived, f"of {KILLS}", bar=Bar(KILLS), note=note),
+            Figure("half-published artifacts seen under random kills", half, "artifacts", bar=Bar(at_most=0)),
+            Figure("longest reclaim after random kills", slowest, "s", bar=Bar(at_most=RECLAIM_S)),
+        ],
+        group="platform",
+        command="make soak",
+    )
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from training.distributed.ranks import RowSource
+
 
 class AugmentConfig(BaseModel):
     """Largest change of each kind; 0 switches a kind off."""
@@ -36,7 +38,7 @@ class PairBatch:
     mask: Tensor
 
 
-def augment(batch: PairBatch, config: AugmentConfig, rng: np.random.Generator) -> PairBatch:
+def augment(batch: PairBatch, config: AugmentConfig, rng: RowSource) -> PairBatch:
     """The batch with one random change per pair, the same for original and target: shapes as given."""
     moved = _move(torch.cat([batch.original, batch.target, batch.mask], dim=1), config, rng)  # N×7×H×W
     images = _recolour(moved[:, :6], config, rng)
@@ -44,7 +46,7 @@ def augment(batch: PairBatch, config: AugmentConfig, rng: np.random.Generator) -
     return PairBatch(images[:, :3], images[:, 3:], moved[:, 6:])
 
 
-def view(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+def view(images: Tensor, config: AugmentConfig, rng: RowSource) -> Tensor:
     """Images N×3×H×W with one random change each: what a judge in a loss is shown.
 
     A frozen judge that always sees the very pixels is pleased with changes that no other judge sees; what it must find
@@ -55,16 +57,16 @@ def view(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Ten
     return _add_noise(_resharpen(changed, config, rng), config, rng).clamp(-1, 1)
 
 
-def _uniform(rng: np.random.Generator, like: Tensor, bound: float, *shape: int) -> Tensor:
-    return torch.from_numpy(rng.uniform(-bound, bound, shape).astype(np.float32)).to(like.device)
+def _uniform(rng: RowSource, like: Tensor, bound: float, *shape: int) -> Tensor:
+    return torch.from_numpy(rng.uniform(-bound, bound, shape).astype(np.float32)).to(like)
 
 
-def _move(stack: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+def _move(stack: Tensor, config: AugmentConfig, rng: RowSource) -> Tensor:
     count = stack.shape[0]
     angle = torch.deg2rad(_uniform(rng, stack, config.rotation_deg, count))
     size = 1 + _uniform(rng, stack, config.scale, count)
     shift = 2 * _uniform(rng, stack, config.shift, count, 2)  # grid coordinates span 2
-    mirror = torch.from_numpy(np.where(rng.random(count) < 0.5, -1.0, 1.0).astype(np.float32)).to(stack.device)
+    mirror = torch.from_numpy(np.where(rng.random(count) < 0.5, -1.0, 1.0).astype(np.float32)).to(stack)
     sign = mirror if config.flip else torch.ones_like(mirror)
     cosine, sine = size * torch.cos(angle), size * torch.sin(angle)
     rows = [torch.stack([sign * cosine, -sine, shift[:, 0]], 1), torch.stack([sign * sine, cosine, shift[:, 1]], 1)]
@@ -73,7 +75,7 @@ def _move(stack: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Ten
     return F.grid_sample(stack, grid, padding_mode="border", align_corners=False)
 
 
-def _recolour(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+def _recolour(images: Tensor, config: AugmentConfig, rng: RowSource) -> Tensor:
     count = images.shape[0]
     contrast = 1 + _uniform(rng, images, config.contrast, count, 1, 1, 1)
     gains = contrast * (1 + _uniform(rng, images, config.colour, count, 3, 1, 1))
@@ -81,7 +83,7 @@ def _recolour(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -
     return images * gains.repeat(1, images.shape[1] // 3, 1, 1) + brightness
 
 
-def _resharpen(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+def _resharpen(images: Tensor, config: AugmentConfig, rng: RowSource) -> Tensor:
     padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
     blurred = F.avg_pool2d(padded, 3, stride=1)
     # The cubed draw leaves most pairs nearly as sharp as they were.
@@ -89,8 +91,8 @@ def _resharpen(images: Tensor, config: AugmentConfig, rng: np.random.Generator) 
     return images + share * (blurred - images)
 
 
-def _add_noise(images: Tensor, config: AugmentConfig, rng: np.random.Generator) -> Tensor:
+def _add_noise(images: Tensor, config: AugmentConfig, rng: RowSource) -> Tensor:
     count, channels, height, width = images.shape
-    strength = torch.from_numpy((config.noise * rng.random((count, 1, 1, 1))).astype(np.float32)).to(images.device)
-    noise = torch.from_numpy(rng.standard_normal((count, 3, height, width), dtype=np.float32)).to(images.device)
+    strength = torch.from_numpy((config.noise * rng.random((count, 1, 1, 1))).astype(np.float32)).to(images)
+    noise = torch.from_numpy(rng.standard_normal((count, 3, height, width), dtype=np.float32)).to(images)
     return images + (strength * noise).repeat(1, channels // 3, 1, 1)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from training.distributed.ranks import SOLO, Ranks
 from training.draws import image_order
 from training.editor.config import EditorTrainingConfig
 from training.pair_store import PairReader
@@ -30,12 +31,13 @@ class EditorBatch(NamedTuple):
 class EditorBatches:
     """Batches from iteration `first` to the last; each pair once per pass, in an order drawn for that pass.
 
-    A thread decodes the next batch while one is learnt from.
+    Of each batch the rows that are this rank's. A thread decodes the next batch while one is learnt from.
     """
 
     config: EditorTrainingConfig
     pairs: PairReader
     first: int = 0
+    ranks: Ranks = SOLO
 
     def __iter__(self) -> Iterator[EditorBatch]:
         with ThreadPoolExecutor(1) as reader:
@@ -52,7 +54,7 @@ class EditorBatches:
     def batch(self, iteration: int) -> EditorBatch:
         """The pairs of one iteration."""
         rows = image_order(self.config.seed, iteration, self.config.batch_size, len(self.pairs))
-        pairs = self.pairs.batch(rows)
+        pairs = self.pairs.batch(rows[self.ranks.part(self.config.batch_size)])
         return EditorBatch(
             iteration, _nchw(pairs.originals), _nchw(pairs.targets), torch.from_numpy(pairs.masks)[:, None]
         )

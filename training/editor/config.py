@@ -40,8 +40,8 @@ class EditorTrainingConfig(BaseModel):
     attribute_weight: float = Field(default=0.0, ge=0, description="weight of the training attribute judge; 0 = none")
     identity_weight: float = Field(default=0.0, ge=0, description="weight of the training identity judge; 0 = none")
     seed: int = Field(default=0, ge=0, description="seed of weights, order and augmentation")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        default="fp32", description="type of the convolutions; fp16 needs a GPU"
+    precision: Literal["fp32", "bf16", "fp16", "fp64"] = Field(
+        default="fp32", description="type of the convolutions; fp16 needs a GPU; fp64: of all, to check arithmetic"
     )
     compile: bool = Field(default=False, description="compile the editor's forward; needs a GPU")
     threads: int = Field(default=0, ge=0, le=1024, description="CPU threads; 0 = as the process has them")

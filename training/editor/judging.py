@@ -32,6 +32,9 @@ def training_judges(config: EditorTrainingConfig, judges: JudgeSet | None) -> Tr
     if judges is None:
         name = "attribute_weight" if config.attribute_weight > 0 else "identity_weight"
         raise UserError(f"{name} is above 0, which needs judges.", "Give the judges or set it to 0.")
+    if config.precision == "fp64":
+        judges.attribute_train.net.double()
+        judges.identity_train.net.double()
     return TrainingJudges(
         _attribute(judges, config.attribute) if config.attribute_weight > 0 else None,
         judges.identity_train.vectors if config.identity_weight > 0 else None,

@@ -21,10 +21,13 @@ def held_target(original: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return original + feathered * (target - original)
 
 
-def masked_l1(output: Tensor, expected: Tensor, weight: Tensor) -> Tensor:
-    """Mean absolute error over the weight's area, so that a small region counts as much as a large one."""
+def masked_l1(output: Tensor, expected: Tensor, weight: Tensor, area: Tensor | None = None) -> Tensor:
+    """Mean absolute error over the weight's area, so that a small region counts as much as a large one.
+
+    `area` stands for it where the images are one rank's of several: the mean of what the ranks' weights cover.
+    """
     error = (output - expected).abs().mean(dim=1, keepdim=True)  # N×3×H×W → N×1×H×W
-    return (error * weight).sum() / weight.sum().clamp_min(1.0)
+    return (error * weight).sum() / (weight.sum().clamp_min(1.0) if area is None else area)
 
 
 def alpha_supervision(alpha_logits: Tensor, mask: Tensor, inside_weight: float) -> Tensor:
@@ -54,4 +57,4 @@ def attribute_absence(probability: Tensor) -> Tensor:
 
 def identity_drift(edited_vectors: Tensor, original_vectors: Tensor) -> Tensor:
     """Mean of 1 − cosine between N×D identity vectors of the edited images and of the originals: 0 … 2."""
-    return (1 - F.cosine_similarity(edited_vectors.float(), original_vectors.float(), dim=1)).mean()
+    return (1 - F.cosine_similarity(edited_vectors, original_vectors, dim=1)).mean()

@@ -9,9 +9,10 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from training.distributed.ranks import SOLO, Ranks
 from training.draws import Purpose, draw
 from training.editor.augment import PairBatch, augment, view
-from training.editor.batches import EditorBatch
+from training.editor.batches import EditorBatch, EditorBatches
 from training.editor.config import EditorTrainingConfig
 from training.editor.judging import AskJudge, TrainingJudges
 from training.editor.losses import (
@@ -25,6 +26,7 @@ from training.editor.losses import (
 )
 from training.editor.network import EditorNetwork, EditorOutput
 from training.editor.patch_discriminator import MultiScaleDiscriminator
+from training.pair_store import PairReader
 
 FINAL_RATE = 0.05
 GRADIENT_NORM = 1.0  # a rare batch with a far-off colour would otherwise throw the editor out of its way
@@ -37,19 +39,27 @@ class EditorModule(lightning.LightningModule):
     """Editor, its moving average, discriminator, both optimizers and our own iteration: the whole true state.
 
     The judges are no part of it. `device_type` is where it will train ("cpu", "cuda"): fp16 scales the losses there.
+    Over several devices each of `ranks` holds the same state: what it computes on its rows is averaged before a step.
     """
 
     def __init__(
-        self, config: EditorTrainingConfig, network: EditorNetwork, judges: TrainingJudges, device_type: str = "cpu"
+        self,
+        config: EditorTrainingConfig,
+        network: EditorNetwork,
+        judges: TrainingJudges,
+        device_type: str = "cpu",
+        ranks: Ranks = SOLO,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.config = config
-        self.judges = judges
+        self.judges, self.ranks = judges, ranks
         self.editor = network
         self.average = EditorNetwork(network.config).requires_grad_(False)
         self.average.load_state_dict(network.state_dict())
         self.discriminator = MultiScaleDiscriminator(config.scales_at(network.config.size_px))
+        self.dtype_parameters = torch.float64 if config.precision == "fp64" else torch.float32
+        self.to(self.dtype_parameters)
         # β1 = 0.5 as in pix2pix for the adversary; the editor's main loss is a regression and takes the usual 0.9.
         self.optimizer = torch.optim.Adam(self.editor.parameters(), lr=config.lr, betas=(0.9, 0.99), fused=True)
         self.optimizer_d = torch.optim.Adam(
@@ -66,6 +76,10 @@ class EditorModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         return [self.optimizer, self.optimizer_d]
+
+    def batches(self, pairs: PairReader) -> EditorBatches:
+        """What is left of the training on `pairs`."""
+        return EditorBatches(self.config, pairs, self.iteration, self.ranks)
 
     def training_step(self, batch: EditorBatch, batch_index: int) -> None:
         """One iteration: the editor on augmented pairs, then the discriminator once it has joined."""
@@ -103,8 +117,9 @@ class EditorModule(lightning.LightningModule):
 
     def _pair(self, batch: EditorBatch, iteration: int) -> PairBatch:
         """The iteration's pair, augmented; its target holds outside the mask."""
-        rng = draw(self.config.seed, Purpose.AUGMENTATION, iteration)
-        plain = PairBatch(batch.original / 127.5 - 1, batch.target / 127.5 - 1, batch.mask / 255.0)
+        rng = self.ranks.draws(draw(self.config.seed, Purpose.AUGMENTATION, iteration))
+        images = (batch.original / 127.5 - 1, batch.target / 127.5 - 1, batch.mask / 255.0)
+        plain = PairBatch(*(image.to(self.dtype_parameters) for image in images))
         pair = augment(plain, self.config.augment, rng)
         original = pair.original.contiguous(memory_format=torch.channels_last)
         return PairBatch(original, held_target(original, pair.target, pair.mask), pair.mask)
@@ -122,8 +137,8 @@ class EditorModule(lightning.LightningModule):
 
     def _reconstruction(self, pair: PairBatch, output: EditorOutput) -> Tensor:
         config = self.config
-        inside = masked_l1(output.images, pair.target, pair.mask)
-        outside = masked_l1(output.images, pair.original, 1 - pair.mask)
+        inside = masked_l1(output.images, pair.target, pair.mask, self._area(pair.mask))
+        outside = masked_l1(output.images, pair.original, 1 - pair.mask, self._area(1 - pair.mask))
         self._note(inside=inside, outside=outside)
         loss = config.inside_weight * inside + config.outside_weight * outside
         if not config.blend:
@@ -131,6 +146,10 @@ class EditorModule(lightning.LightningModule):
         alpha = alpha_supervision(output.alpha_logits, pair.mask, config.alpha_inside)
         self._note(alpha=alpha)
         return loss + config.alpha_weight * alpha
+
+    def _area(self, weight: Tensor) -> Tensor:
+        """What a weight covers of the whole batch, a rank's share of it."""
+        return self.ranks.total(weight.sum()).clamp_min(1.0) / self.ranks.count
 
     def _deception(self, pair: PairBatch, output: EditorOutput) -> Tensor:
         with self._autocast():
@@ -142,7 +161,7 @@ class EditorModule(lightning.LightningModule):
         """What the training judges hold against the edit, weighted; 0 where none is asked."""
         loss = output.images.new_zeros(())
         if self.judges.probability is not None:
-            rng = draw(self.config.seed, Purpose.JUDGED_VIEW, iteration)
+            rng = self.ranks.draws(draw(self.config.seed, Purpose.JUDGED_VIEW, iteration))
             seen = view(output.images, self.config.augment, rng)
             absence = attribute_absence(self._ask(self.judges.probability, seen))
             self._note(attribute=absence)
@@ -157,7 +176,7 @@ class EditorModule(lightning.LightningModule):
 
     def _ask(self, judge: AskJudge, images: Tensor) -> Tensor:
         with self._autocast():
-            return judge(images).float()
+            return judge(images).to(images.dtype)
 
     def _discriminator_phase(self, pair: PairBatch, edited: Tensor) -> None:
         with self._autocast():
@@ -172,6 +191,7 @@ class EditorModule(lightning.LightningModule):
     ) -> None:
         parameters = list(network.parameters())
         self.manual_backward(scaler.scale(loss), inputs=parameters)
+        self.ranks.average_gradients(parameters)  # before the scaler looks for overflows: all must see the same
         scaler.unscale_(optimizer)
         nn.utils.clip_grad_norm_(parameters, GRADIENT_NORM)
         scaler.step(optimizer)
@@ -199,4 +219,4 @@ class EditorModule(lightning.LightningModule):
         return torch.autocast(self.device.type, dtype, enabled=dtype is not None)
 
     def _note(self, **losses: Tensor) -> None:
-        self.losses |= {name: value.detach() for name, value in losses.items()}
+        self.losses |= self.ranks.means({name: value.detach() for name, value in losses.items()})

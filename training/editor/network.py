@@ -164,7 +164,7 @@ class EditorNetwork(nn.Module):
         half, output = self._trunk(x)
         detail = F.pixel_shuffle(self.detail(half), 2)  # N×4D×H/2×W/2 → N×D×H×W
         fine: Tensor = self.output(torch.cat([F.leaky_relu(detail, SLOPE), x], dim=1))
-        output = (fine + _twice(output)).float()  # N×(3 + 1 + palette)×H×W, one less without blending
+        output = (fine + _twice(output)).to(x.dtype)  # N×(3 + 1 + palette)×H×W, one less without blending
         mixture = output[:, 3 + self.config.blend :].softmax(dim=1)
         rgb = output[:, :3] + torch.einsum("nphw,npc->nchw", mixture, self._palette(x, half))
         if not self.config.blend:
@@ -179,7 +179,7 @@ class EditorNetwork(nn.Module):
         Each is the mean over the places that `look_up` picks. Edits repaint with colours that are in the image:
         they need not be learnt, and an image in unseen colours keeps its own.
         """
-        where = self.look_up(half).float().flatten(2).softmax(dim=2)  # N×P×H/2×W/2 → N×P×HW/4
+        where = self.look_up(half).to(x.dtype).flatten(2).softmax(dim=2)  # N×P×H/2×W/2 → N×P×HW/4
         colours = F.avg_pool2d(x, 2).flatten(2)  # N×3×H×W → N×3×HW/4
         # At large sizes the weights fall below fp16's normal numbers. A power of two lifts them and rounds nothing.
         return torch.einsum("npi,nci->npc", where * PALETTE_LIFT, colours) / PALETTE_LIFT

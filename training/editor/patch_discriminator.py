@@ -30,7 +30,7 @@ class PatchDiscriminator(nn.Module):
     def forward(self, inputs: Tensor, outputs: Tensor) -> Tensor:
         """Scores N×1×H/8×W/8 of inputs and outputs N×3×H×W."""
         scores: Tensor = self.layers(torch.cat([inputs, outputs], dim=1))
-        return scores.float()
+        return scores.to(inputs.dtype)
 
 
 class MultiScaleDiscriminator(nn.Module):

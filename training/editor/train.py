@@ -14,12 +14,15 @@ import torch
 from pydantic import ValidationError
 
 from data.errors import UserError
+from training.distributed.callbacks import Alike
+from training.distributed.ranks import Ranks
+from training.distributed.sharing import check_shared
 from training.editor.apply import load_editor, save_editor
-from training.editor.batches import EditorBatches
 from training.editor.config import EditorTrainingConfig
 from training.editor.judging import training_judges
 from training.editor.module import EditorModule
 from training.editor.network import EditorNetwork
+from training.editor.rank import editor_ranks
 from training.fitting import fit
 from training.gan_callbacks import Checkpoints, CleanStop
 from training.interruption import Interrupted
@@ -53,6 +56,8 @@ def train_editor(
     *,
     start: Path | None = None,
     accelerator: str = "cpu",
+    devices: int = 1,
+    cards: tuple[str, ...] = (),
 ) -> EditorResult:
     """Train on the pairs of `pairs_dir` and write the averaged editor to `out_dir`; `workdir` keeps the checkpoints.
 
@@ -60,15 +65,20 @@ def train_editor(
     above 0; only the training ones are asked, on their own device. Raises UserError where pairs, start, judges and
     accelerator (Lightning's name) do not fit, or `workdir` holds another training; Interrupted where a signal or
     `stop()` ended it: the same call goes on.
+
+    Over several `devices` as many processes train, as in `train_gan`.
     """
     _check_accelerator(config, accelerator)
+    check_shared(config.batch_size, devices)
     pairs = open_pairs(pairs_dir)
-    module = _module(config, pairs, judges, start, "cpu" if accelerator == "cpu" else "cuda")
+    module = _module(config, pairs, judges, start, "cpu" if accelerator == "cpu" else "cuda", Ranks(0, devices))
     checkpoints = Checkpoints(workdir / "checkpoints", config.checkpoint_every_s, _identity(module, pairs))
     checkpoints.restore_latest(cast(Any, module))  # asks for no more than `restore`
-    batches = EditorBatches(config, pairs, first=module.iteration)
+    batches = module.batches(pairs)
     if len(batches):
-        fit(module, batches, [_Reports(progress), checkpoints, CleanStop(stop)], accelerator, config.threads)
+        callbacks = [Alike(module.ranks), _Reports(progress), checkpoints, CleanStop(stop, module.ranks)]
+        with editor_ranks(module, pairs, judges, workdir / "ranks", accelerator, cards):
+            fit(module, batches, callbacks, accelerator, config.threads, module.ranks)
     if module.iteration < config.iterations:
         raise Interrupted(f"stopped at iteration {module.iteration} of {config.iterations}")
     settings = config.model_dump(mode="json", exclude=RUNTIME_FIELDS)
@@ -109,13 +119,18 @@ def _check_accelerator(config: EditorTrainingConfig, accelerator: str) -> None:
 
 
 def _module(
-    config: EditorTrainingConfig, pairs: PairReader, judges: JudgeSet | None, start: Path | None, device_type: str
+    config: EditorTrainingConfig,
+    pairs: PairReader,
+    judges: JudgeSet | None,
+    start: Path | None,
+    device_type: str,
+    ranks: Ranks,
 ) -> EditorModule:
     """The module with seeded weights."""
     asked = training_judges(config, judges)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return EditorModule(config, _network(config, pairs.size_px, start), asked, device_type)
+        return EditorModule(config, _network(config, pairs.size_px, start), asked, device_type, ranks)
 
 
 def _network(config: EditorTrainingConfig, size_px: int, start: Path | None) -> EditorNetwork:
@@ -145,6 +160,8 @@ def _identity(module: EditorModule, pairs: PairReader) -> str:
     """Digest of what makes this training the one it is: settings, pairs, start weights."""
     digest = hashlib.sha256(module.config.model_dump_json(exclude=RUNTIME_FIELDS).encode())
     digest.update(pairs.digest.encode())
+    if module.ranks.count > 1:  # each number of devices rounds its own way
+        digest.update(f"{module.ranks.count} devices".encode())
     for name, tensor in sorted(module.editor.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

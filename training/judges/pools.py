@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from data.alignment import Template, align, align_labels, similarity
 from data.categories import Category, Drawn
+from data.disk_space import DiskFullError, room_in
 from training.judges.config import JudgeImagesConfig, PoolName
 from training.judges.networks import JUDGE_SIZE_PX
 
@@ -51,11 +53,16 @@ def pool_of(
 
 
 def save_pool(pool: Pool, folder: Path) -> None:
-    """Writes the arrays, then the mark that they are whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for field in fields(Pool):
-        np.save(folder / f"{field.name}.npy", getattr(pool, field.name))
-    (folder / "complete").touch()
+    """Writes the arrays, then the mark that they are whole; raises DiskFullError, with nothing of them left."""
+    try:
+        with room_in(folder, "a judge's pictures"):
+            folder.mkdir(parents=True, exist_ok=True)
+            for field in fields(Pool):
+                np.save(folder / f"{field.name}.npy", getattr(pool, field.name))
+            (folder / "complete").touch()
+    except DiskFullError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def channel_statistics(pool: Pool) -> tuple[tuple[float, ...], tuple[float, ...]]:

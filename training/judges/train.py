@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,10 @@ import pyarrow.compute as pc
 import torch
 from safetensors.torch import save as tensor_bytes
 
+from data.whole_file import written_whole
 from training.allocator import keep_freed_memory
+from training.checkpoints import CheckpointFolder
+from training.interruption import Interrupted, StopRequest
 from training.judges.card import card_text
 from training.judges.clip_network import caption_tokens
 from training.judges.config import JUDGES, JudgeImagesConfig, JudgeSpec, JudgeTrainingConfig, PoolName
@@ -28,6 +33,7 @@ from training.judges.scores import colour_histogram_rank1, scores_of
 from training.progress import Progress, ProgressFn
 
 REPORT_EVERY_S = 1.0
+CHECKPOINT_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,20 +50,26 @@ def train_judges(
     config: JudgeTrainingConfig,
     progress: ProgressFn | None = None,
     workdir: Path | None = None,
+    stop: Callable[[], bool] | None = None,
+    *,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> TrainedJudges:
     """Train all judges and write the payload of `judges`: <name>.safetensors and judges.json.
 
-    `workdir` keeps the pools' pixels and each finished judge, so that an interrupted run goes on from there.
-    Raises UserError when judge_images is missing or was written with another renderer.
+    `workdir` keeps the pools' pixels, each finished judge and the checkpoints of the one at hand: the same call goes on
+    from there. Raises UserError when judge_images is missing or was written with another renderer; Interrupted where
+    SIGTERM, SIGINT or `stop()` ended it.
     """
     keep_freed_memory()
-    run = _Run(judge_images_dir, config, workdir or out.parent / f"{out.name}.work", progress)
-    out.mkdir(parents=True, exist_ok=True)
     records: dict[str, JudgeRecord] = {}
-    for spec in JUDGES:
-        weights = run.weights(spec)
-        records[spec.name] = run.record(spec, weights)
-        (out / records[spec.name].file).write_bytes(weights)
+    with StopRequest(stop) as stopping:
+        place = _Place(workdir or out.parent / f"{out.name}.work", checkpoint_every_s)
+        run = _Run(judge_images_dir, config, place, progress, stopping)
+        out.mkdir(parents=True, exist_ok=True)
+        for spec in JUDGES:
+            weights = run.weights(spec)
+            records[spec.name] = run.record(spec, weights)
+            (out / records[spec.name].file).write_bytes(weights)
     manifest = run.manifest(records)
     (out / MANIFEST).write_text(json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
     return TrainedJudges(
@@ -66,11 +78,28 @@ def train_judges(
     )
 
 
+@dataclass(frozen=True)
+class _Place:
+    """The working directory, and the seconds from one checkpoint in it to the next."""
+
+    workdir: Path
+    checkpoint_every_s: float
+
+    def checkpoints(self, spec: JudgeSpec, key: str) -> CheckpointFolder:
+        """Those of a judge's training, which is the one that `key` names."""
+        return CheckpointFolder(self.workdir / "checkpoints" / f"{spec.name}-{key[:16]}", self.checkpoint_every_s, key)
+
+
 class _Run:
-    """One training of the whole set: its data, its working directory, its progress."""
+    """One training of the whole set: its data, its working directory, its progress, who may stop it."""
 
     def __init__(
-        self, judge_images_dir: Path, config: JudgeTrainingConfig, workdir: Path, progress: ProgressFn | None
+        self,
+        judge_images_dir: Path,
+        config: JudgeTrainingConfig,
+        place: _Place,
+        progress: ProgressFn | None,
+        stopping: StopRequest,
     ) -> None:
         rows, dataset = read_judge_images(judge_images_dir)
         self.rows: pa.Table = rows
@@ -78,15 +107,18 @@ class _Run:
         self.images_config = JudgeImagesConfig.model_validate(dataset["config"])
         self.kind = self.images_config.kind
         self.config = config
-        self.workdir = workdir
+        self.place = place
+        self.stopping = stopping
         self.report = _Reporter(progress, sum(_images_seen(config, spec) for spec in JUDGES))
         self._held_out: Pool | None = None
 
     def pool(self, name: PoolName) -> Pool:
         """A pool's pictures; rendered at most once per working directory."""
-        folder = self.workdir / "pools" / f"{name}-{self._pool_key(name)[:16]}"
+        folder = self.place.workdir / "pools" / f"{name}-{self._pool_key(name)[:16]}"
 
         def rendering(done: int, total: int) -> None:
+            if self.stopping():
+                raise Interrupted(f"stopped while rendering the pool {name}")
             self.report(0, f"rendering {name} subjects: {done}/{total}", {})
 
         return pool_of(name, self.rows, self.images_config, folder, rendering)
@@ -99,13 +131,15 @@ class _Run:
 
     def weights(self, spec: JudgeSpec) -> bytes:
         """A judge's weights file: from an earlier run of the same configuration, or trained now."""
-        path = self.workdir / "weights" / f"{spec.name}-{self._key(spec)[:16]}.safetensors"
+        key = self._key(spec)
+        path = self.place.workdir / "weights" / f"{spec.name}-{key[:16]}.safetensors"
         missing = not path.is_file()
         if missing:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(".partial")
-            partial.write_bytes(self._train(spec))
-            partial.replace(path)
+            checkpoints = self.place.checkpoints(spec, key)
+            trained = self._train(spec, checkpoints)
+            with written_whole(path, "a judge's weights") as part:
+                part.write_bytes(trained)
+            shutil.rmtree(checkpoints.directory, ignore_errors=True)
         self.report.finished(_images_seen(self.config, spec), trained=missing)
         return path.read_bytes()
 
@@ -140,13 +174,13 @@ class _Run:
             card=card_text(records, self.images_config, self.config, histogram),
         )
 
-    def _train(self, spec: JudgeSpec) -> bytes:
-        batch = self.config.batch_of(spec.kind)
+    def _train(self, spec: JudgeSpec, checkpoints: CheckpointFolder) -> bytes:
+        batch, network, pool = self.config.batch_of(spec.kind), self._network(spec), self.pool(spec.pool)
 
         def learning(iteration: int, loss: float) -> None:
             self.report(iteration * batch, f"training {spec.name}", {"loss": loss})
 
-        state = learn(spec, self._network(spec), self.pool(spec.pool), self.config, self.kind, learning)
+        state = learn(spec, network, pool, self.config, self.kind, learning, checkpoints, self.stopping)
         return tensor_bytes(dict(sorted(state.items())))
 
     def _network(self, spec: JudgeSpec) -> NetworkRecord:

@@ -46,8 +46,8 @@ class Discriminator(nn.Module):
         self.logit = EqualLinear(last, 1)
 
     def forward(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Logits of images: N×3×H×W float32 → N; the blocks compute in `dtype`, the last layers in float32."""
-        x = self.features(images, dtype)[-1].float()
+        """Logits of images: N×3×H×W float32 → N; the blocks compute in `dtype`, the last layers in the parameters'."""
+        x = self.features(images, dtype)[-1].to(self.logit.weight.dtype)
         x = self.final_conv(minibatch_deviation(x, self.config.group_size))
         logits: Tensor = self.logit(self.hidden(x.flatten(1)))  # N×C×4×4 → N×C·16 → N×1
         return logits.squeeze(1)

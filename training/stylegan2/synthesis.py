@@ -65,7 +65,7 @@ class SynthesisLayer(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """Modulated 1×1 convolution to three channels, without demodulation; the result is float32."""
+    """Modulated 1×1 convolution to three channels, without demodulation; the result is of the parameters' type."""
 
     def __init__(self, inputs: int, w_dim: int) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class ToRGB(nn.Module):
         """N×in×h×w, N×w_dim → N×3×h×w."""
         style = self.affine(w) * self.weight_gain
         rgb = F.conv2d(x * _per_channel(style, x), self.weight.to(x.dtype))
-        return rgb.float() + self.bias[None, :, None, None]
+        return rgb.to(self.bias.dtype) + self.bias[None, :, None, None]
 
 
 class Synthesis(nn.Module):

@@ -1,0 +1,8 @@
+"""Processes that hold devices."""
+
+from tests.orchestration.compute.held_devices import (  # noqa: F401 – fixtures
+    begin_fixture,
+    devices_fixture,
+    hold_fixture,
+    waiting_fixture,
+)
