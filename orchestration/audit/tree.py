@@ -15,10 +15,10 @@ from orchestration.audit.document import AuditDocument, AuditNode
 from orchestration.audit.nodes import node_key
 from orchestration.graph import GRAPH, AssetId
 from orchestration.release.decisions import Decided
+from orchestration.terminal import unfolded
 
 SHOWN_DIGITS = 8
 MAX_LINES = 200
-PIPED_COLUMNS = 200
 _COLOURS: Mapping[str, str] = {"holds": "red", "exposed": "red", "measured": "yellow"}
 
 
@@ -33,7 +33,7 @@ class Shown:
 
 def show_audit(document: AuditDocument, console: Console, shown: Shown) -> None:
     """Print warnings, the trees, what came from outside, releases and decisions."""
-    wide = console if console.is_terminal else Console(file=console.file, width=max(console.width, PIPED_COLUMNS))
+    wide = unfolded(console)
     lines = _Lines(document, shown.full)
     for warning in document.warnings:
         wide.print(Text.assemble(("warning: ", "yellow"), warning))

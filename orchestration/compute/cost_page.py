@@ -12,6 +12,7 @@ from rich.table import Table
 
 from orchestration.compute.cost import PlannedCost, Total, total
 from orchestration.plan import Action
+from orchestration.terminal import unfolded
 
 STYLES: dict[Action, str] = {"run": "yellow", "maybe": "magenta", "reuse": "cyan"}
 UNKNOWN = "unknown"
@@ -29,7 +30,7 @@ def show_plan(rows: Sequence[PlannedCost], console: Console) -> None:
     for row in rows:
         action = f"[{STYLES[row.item.action]}]{row.item.action}[/]"
         table.add_row(escape(str(row.item.id)), action, *_cost(row), escape("; ".join(row.item.reasons)))
-    console.print(table)
+    unfolded(console).print(table)
     for line in (_sum("To run", total(_of(rows, "run"))), _sum("Perhaps too", total(_of(rows, "maybe")))):
         if line:
             console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -37,8 +37,9 @@ def versions(ws: Workspace) -> list[str]:
 
 
 def test_release_that_died_before_it_was_told_is_registered_once_by_the_next_run(
-    baseline: Workspace, editloom: Editloom
+    baseline: Workspace, editloom: Editloom, change_params: Callable[..., None]
 ) -> None:
+    change_params(baseline, {"compute.retries": 0})
     entries_before, jobs_before = len(ledger.entries(baseline.root)), set(baseline.state.glob("runs/*/*.job"))
     killed = editloom(baseline, *MAKE, "--always", **{FAIL_AT: "ledger-written"})
     assert killed.returncode == 1, killed.stdout + killed.stderr
