@@ -50,6 +50,7 @@ lint: $(READY) ## Style, layers and the files that are written from the graph
 
 types: $(READY) ## mypy --strict
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases deploy/render.py
 
 pytest: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup -m "not soak and not bench"
