@@ -9,6 +9,8 @@ import dagster as dg
 import pytest
 
 from orchestration.code_versions import version_of
+from orchestration.compute.admission import POOL
+from orchestration.compute_sections import Compute
 from orchestration.graph import GRAPH
 from orchestration.workspace import VARIABLE, Workspace
 
@@ -55,7 +57,15 @@ def test_dagsters_edges_are_the_graphs(assets: dict[str, dg.AssetsDefinition], n
 @pytest.mark.parametrize("name", GRAPH)
 def test_checks_block_and_bulk_steps_wait_for_a_device(assets: dict[str, dg.AssetsDefinition], name: str) -> None:
     assert all(check.blocking for check in assets[name].check_specs)
-    assert assets[name].op.pool == ("gpu" if GRAPH[name].device else None)
+    assert assets[name].op.pool == (POOL if GRAPH[name].device else None)
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_bulk_step_is_tried_again_with_growing_waits(assets: dict[str, dg.AssetsDefinition], name: str) -> None:
+    policy = assets[name].op.retry_policy
+    assert (policy is not None) == GRAPH[name].device
+    if policy is not None:
+        assert (policy.max_retries, policy.backoff) == (Compute().retries, dg.Backoff.EXPONENTIAL)
 
 
 def test_image_sets_and_judges_are_checked(assets: dict[str, dg.AssetsDefinition]) -> None:

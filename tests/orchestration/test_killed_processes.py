@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import dagster as dg
 import psutil
 import pytest
 
@@ -18,7 +17,7 @@ from data.fail_points import HOLD_VARIABLE
 from data.fail_points import VARIABLE as FAIL_AT
 from orchestration.chains import Chains
 from orchestration.compute_sections import Compute
-from orchestration.graph import GRAPH, AssetId
+from orchestration.graph import AssetId
 from orchestration.store import ledger
 from orchestration.worker import ALWAYS_VARIABLE, Job
 from orchestration.workspace import Workspace
@@ -68,17 +67,6 @@ def test_killed_process_is_started_again_and_goes_on_to_the_same_bytes(
     assert before is not None and after is not None and after.seq > before.seq
     assert after.materialization.data_version == before.materialization.data_version
     assert "SIGKILL" in said.read_text() or "signal 9" in said.read_text(), said.read_text()
-
-
-def test_every_bulk_step_is_tried_again_with_growing_waits() -> None:
-    from orchestration.assets import ALL_ASSETS
-
-    for asset in ALL_ASSETS:
-        policy = asset.op.retry_policy
-        assert (policy is not None) == GRAPH[asset.key.path[-1]].device, asset.key
-        if policy is not None:
-            assert (policy.max_retries, policy.backoff) == (Compute().retries, dg.Backoff.EXPONENTIAL)
-            assert policy.jitter is not None and policy.delay == Compute().retry_delay_s
 
 
 @pytest.fixture

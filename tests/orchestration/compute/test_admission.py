@@ -13,7 +13,7 @@ import pytest
 
 from orchestration.compute.admission import POOL, SLOTS_ON_RAY, SLOTS_PER_DEVICE
 from orchestration.compute.build_lock import building
-from orchestration.graph import GRAPH, AssetId
+from orchestration.graph import AssetId
 from orchestration.workspace import DAGSTER_YAML, EARLIER_DAGSTER_YAML, Workspace
 from training.interruption import Interrupted
 
@@ -38,13 +38,6 @@ def test_ray_lets_in_more_than_this_machine_has_devices_for(
     assert limit(workspace) == SLOTS_ON_RAY
     monkeypatch.delenv("EDITLOOM_EXECUTOR")
     assert limit(workspace) == SLOTS_PER_DEVICE * 2
-
-
-def test_every_device_asset_and_no_other_is_in_the_pool() -> None:
-    from orchestration.assets import ALL_ASSETS
-
-    pools = {asset.key.to_user_string(): asset.op.pool for asset in ALL_ASSETS}
-    assert pools == {name: POOL if node.device else None for name, node in GRAPH.items()}
 
 
 @pytest.mark.parametrize("earlier", EARLIER_DAGSTER_YAML)
