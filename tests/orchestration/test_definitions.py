@@ -66,6 +66,7 @@ def test_bulk_step_is_tried_again_with_growing_waits(assets: dict[str, dg.Assets
     assert (policy is not None) == GRAPH[name].device
     if policy is not None:
         assert (policy.max_retries, policy.backoff) == (Compute().retries, dg.Backoff.EXPONENTIAL)
+        assert policy.jitter is not None and policy.delay == Compute().retry_delay_s
 
 
 def test_image_sets_and_judges_are_checked(assets: dict[str, dg.AssetsDefinition]) -> None:
