@@ -35,7 +35,6 @@ def test_overhead_of_the_graph_without_its_work(
     seconds = _timed(ours, "orchestration.cli", "run") / assets
     (run,) = read_run_records(Workspace.at(ours))
     assert run.built_everything and run.states == {"done": assets}
-    again = _timed(ours, "orchestration.cli", "run")
     staged, repro = _stages(theirs), _timed(theirs, "dvc", "repro", *CHAIN)
     _write_plain(plain)
     floor = _timed(plain, "dvc", "repro", *CHAIN)
@@ -46,7 +45,6 @@ def test_overhead_of_the_graph_without_its_work(
                "each a process of its own that does all that an asset of `editloom run` does"),
         Figure("overhead of an asset: dvc repro of bare stages", floor / staged, "s", note="the same stages as "
                "`python -c` that writes the file: no ledger, no tracking, no page"),
-        Figure("smoke preset without its work: second run, all reused", again, "s"),
     )  # fmt: skip
 
 
