@@ -32,7 +32,9 @@ from tests.orchestration.kills.killing import (
 from tests.orchestration.kills.leftovers import Dead, at_kill, left_behind, unreclaimed
 from tests.orchestration.kills.watching import ABSENT, Watcher
 
-KILLS, SEED = int(os.environ.get("SOAK_KILLS", "100")), int(os.environ.get("SOAK_SEED", "0"))
+PROMISED = 100
+"""Kills that are to be survived; a shorter soak falls short of them in the figures too."""
+KILLS, SEED = int(os.environ.get("SOAK_KILLS", PROMISED)), int(os.environ.get("SOAK_SEED", "0"))
 KILLS_PER_WORKSPACE = 10
 EARLIEST_S, LATEST_S = 2.0, 22.0
 # No workspace is begun after that, so that the whole ends within an hour.
@@ -149,11 +151,11 @@ def _killed(ws: Workspace, draw: random.Random, count: int, expected: Versions) 
 def _write_down(outcomes: list[Outcome]) -> None:
     survived = sum(one.kills for one in outcomes if one.whole)
     slowest, half = max(one.reclaim_s for one in outcomes), sum(len(one.half_published) for one in outcomes)
-    note = f"in {len(outcomes)} workspaces, seed {SEED}; of the whole run, a worker, the run alone, or any child"
+    note = f"of {KILLS} in {len(outcomes)} workspaces, seed {SEED}; of the whole run, a worker, the run alone, or any child"
     record_all(
         DOCS,
         [
-            Figure("random kills survived with equal payloads", survived, f"of {KILLS}", bar=Bar(KILLS), note=note),
+            Figure("random kills survived with equal payloads", survived, "kills", bar=Bar(PROMISED), note=note),
             Figure("half-published artifacts seen under random kills", half, "artifacts", bar=Bar(at_most=0)),
             Figure("longest reclaim after random kills", slowest, "s", bar=Bar(at_most=RECLAIM_S)),
         ],
