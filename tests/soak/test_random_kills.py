@@ -151,7 +151,7 @@ def _killed(ws: Workspace, draw: random.Random, count: int, expected: Versions) 
 def _write_down(outcomes: list[Outcome]) -> None:
     survived = sum(one.kills for one in outcomes if one.whole)
     slowest, half = max(one.reclaim_s for one in outcomes), sum(len(one.half_published) for one in outcomes)
-    note = f"of {KILLS} in {len(outcomes)} workspaces, seed {SEED}; of the whole run, a worker, the run alone, or any child"
+    note = f"of {KILLS}, {len(outcomes)} workspaces, seed {SEED}; victims: the whole run, it alone, a worker, any child"
     record_all(
         DOCS,
         [
