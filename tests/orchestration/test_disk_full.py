@@ -11,6 +11,12 @@ from tests.orchestration.full_disk import DVC_CASES, RUN_CASES, STORE_CASES, TRA
 
 Case = Callable[[Disk], None]
 GROUPS: tuple[tuple[Case, ...], ...] = (STORE_CASES, DVC_CASES, TRAINING_CASES, RUN_CASES)
+# The cases of a group share a process: one worker of the test session takes them all.
+PARAMETERS = [
+    pytest.param(case, id=case.__name__, marks=pytest.mark.xdist_group(f"full-disk-{number}"))
+    for number, group in enumerate(GROUPS)
+    for case in group
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], str]:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("case", [case for group in GROUPS for case in group], ids=lambda case: case.__name__)
+@pytest.mark.parametrize("case", PARAMETERS)
 def test_full_disk(outcomes: Callable[[Case], str], case: Case) -> None:
     assert outcomes(case) == "", outcomes(case)
 
