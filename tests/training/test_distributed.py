@@ -41,6 +41,9 @@ from training.judges import load_judges
 from training.judges.shipped import shipped_judges_dir
 from training.progress import Progress
 
+# What its fixtures start is dear: one worker of the test session takes them all.
+pytestmark = pytest.mark.xdist_group("distributed")
+
 TOLERANCE = 1e-9
 NOTICED_S = 60.0  # at once here; so long on a machine that has much else to do
 

@@ -25,6 +25,9 @@ from training.judges.learning import learn
 from training.judges.objectives import network_for
 from training.judges.pools import Pool, pool_of
 
+# What its fixtures start is dear: one worker of the test session takes them all.
+pytestmark = pytest.mark.xdist_group("resume")
+
 # How often each is asked whether to stop, at least: once an iteration, or a batch of candidates.
 QUESTIONS = {"original_network": 6, "feature_network": 6, "attribute_editor": 6, "judges": 33, "edit_pairs": 4}
 

@@ -23,6 +23,9 @@ from tests.orchestration.ray_cluster.held import held_on
 from tests.orchestration.ray_cluster.local_cluster import LocalCluster
 from tests.orchestration.ray_cluster.running import run, started
 
+# What its fixtures start is dear: one worker of the test session takes them all.
+pytestmark = pytest.mark.xdist_group("ray")
+
 NETWORK = AssetId("original_network")
 WAIT_S = 240.0
 CONNECT = "from orchestration.ray_cluster.cluster import connect; import sys; connect(sys.argv[1])"

@@ -25,7 +25,8 @@ from orchestration.workspace import VARIABLE, Workspace
 from tests.orchestration.tracking.server import Server, free_port
 from tests.orchestration.tracking.trainer import ASSET, IMAGE_EVERY, Told, train, while_it
 
-pytestmark = pytest.mark.timeout(900)
+# What its fixtures start is dear: one worker of the test session takes them all.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("outage")]
 BEFORE, KILLED_AFTER, OUTAGE_S = 60, 90, 3.0
 LONGEST_WAIT_S = 2.0
 # 1.5 s of waiting, and what a busy machine adds to it.
