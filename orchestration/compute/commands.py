@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from orchestration.terminal import unfolded
+
 if TYPE_CHECKING:
     from orchestration.compute.inventory import Inventory
     from orchestration.compute.tickets import Ticket
@@ -34,7 +36,7 @@ def devices(
         document = {**_document(machine, tickets), **({"reaped": reaped.told} if reaped else {})}
         Console(soft_wrap=True).print_json(data=document)
         return
-    console = Console(highlight=False)
+    console = unfolded(Console(highlight=False))
     if reaped:
         console.print(escape(reaped.told))
     console.print(_held_table(machine, tickets))
