@@ -1,23 +1,30 @@
-"""The worker processes of one `editloom run`: each works off a chain of assets; a killed one is started again."""
+"""The worker processes of one `editloom run`: each works off a chain of assets; a killed one is started again.
+
+They are forked from one process, Python's fork server, which has imported the graph before: that takes seconds. It
+stays with this process, as does what it imported: one `editloom run`, and one workspace, for each process.
+"""
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from orchestration.compute_sections import Compute
 from orchestration.progress import read_statuses
-from orchestration.worker import STATUS_DIR_VARIABLE, STOP_FILE, Job
+from orchestration.worker import STOP_FILE, Job, work
 
 POLL_S = 0.3
 STOP_WAIT_S = 20.0
+IMPORTED = ("orchestration.assets", "mlflow.tracking", "mlflow.store.tracking.sqlalchemy_store", "dvc.repo.commit")
+"""What every worker needs, some of it only once it publishes: the fork server imports it for all of them."""
+_SERVER_DIED = 255
+"""Exit status that Python gives to a forked process whose server died before it could tell."""
 _ENDED_WELL = frozenset({"done", "reused"})
 # Somebody asked the worker to end, in one way or another: that is not undone.
 _ASKED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -29,7 +36,7 @@ class _Chain:
 
     job: Job
     label: str
-    process: subprocess.Popen[bytes]
+    process: ForkServerProcess
     again: int = 0
     again_at: float | None = None
     over: bool = False
@@ -66,19 +73,20 @@ class Chains:
         while self.poll() and time.monotonic() < deadline:
             time.sleep(POLL_S)
         for chain in self._chains:
-            if chain.process.poll() is None:
+            if chain.process.is_alive():
                 chain.process.terminate()
-                chain.process.wait()
+                chain.process.join()
 
-    def _process(self, job: Job, label: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "orchestration.worker", str(job.write(self.folder / f"{label}.job"))]
-        environment = {**os.environ, STATUS_DIR_VARIABLE: job.status_dir}
-        with (self.folder / f"{label}.log").open("ab") as log:
-            # A session of its own: Ctrl-C reaches this process alone, which then lets every worker save its state.
-            return subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+    def _process(self, job: Job, label: str) -> ForkServerProcess:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(IMPORTED))
+        file = job.write(self.folder / f"{label}.job")
+        process = context.Process(target=work, args=(file, self.folder / f"{label}.log"), name=label)
+        process.start()
+        return process
 
     def _look_after(self, chain: _Chain) -> None:
-        code = chain.process.poll()
+        code = chain.process.exitcode
         if code is None:
             return
         if self._stopping or code == 0 or not _was_killed(code) or chain.again >= self.compute.retries:
@@ -88,7 +96,7 @@ class Chains:
             wait_s = _wait_s(self.compute.retry_delay_s, chain.again)
             chain.again_at = time.monotonic() + wait_s
             self.say(
-                f"{chain.label}: its worker died by {signal.Signals(-code).name}. It starts again in {wait_s:.0f} s, "
+                f"{chain.label}: its worker died by {_cause(code)}. It starts again in {wait_s:.0f} s, "
                 f"time {chain.again + 1} of {self.compute.retries}, and goes on from its last checkpoint."
             )
         elif time.monotonic() >= chain.again_at:
@@ -109,7 +117,11 @@ class Chains:
 
 def _was_killed(code: int) -> bool:
     """Whether an exit status says that a process was ended from outside, or by its own fault, without being asked."""
-    return code < 0 and -code not in _ASKED
+    return code == _SERVER_DIED or (code < 0 and -code not in _ASKED)
+
+
+def _cause(code: int) -> str:
+    return "the death of the process it was forked from" if code == _SERVER_DIED else signal.Signals(-code).name
 
 
 def _wait_s(delay_s: float, again: int) -> float:

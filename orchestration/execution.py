@@ -29,7 +29,7 @@ from orchestration.compute.build_lock import building
 from orchestration.compute.cost import remember
 from orchestration.compute.leases import Lease
 from orchestration.compute.meter import Meter, holding_of
-from orchestration.compute.processes import register_executor, registered
+from orchestration.compute.processes import WORKER_TAG, register_executor, registered
 from orchestration.compute.usage import FREE, Usage
 from orchestration.consent.effects import consent_reasons
 from orchestration.consent.registry import withheld_digest
@@ -101,7 +101,8 @@ def _materialize(context: dg.AssetExecutionContext, found: AssetNode, gate: Gate
     asset_id = AssetId(found.name, context.partition_key if found.partition else None)
     run = context.run
     status = StatusFile(status_folder(ws, run.run_id), str(asset_id))
-    register_executor(ws, run.run_id)
+    if WORKER_TAG not in run.tags:  # such a run's process has written itself down
+        register_executor(ws, run.run_id)
     try:
         with (
             registered(ws, "step", str(asset_id), run.run_id, status.path),

@@ -153,6 +153,9 @@ def _execute(
         console.print("Stopping: each step saves its state …")
         running.stop()
         return EXIT_INTERRUPTED, _final(folder, todo, interrupted=True)
+    except BaseException:
+        running.stop()
+        raise
     statuses = _final(folder, todo)
     return _exit_code(running.failed, statuses), statuses
 

@@ -1,21 +1,29 @@
-"""One Dagster run in a process of its own: `python -m orchestration.worker JOB.json`."""
+"""One Dagster run in a process of its own: forked for `editloom run`, or `python -m orchestration.worker JOB.json`."""
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
+
+from setproctitle import setproctitle
 
 from orchestration import telemetry
 
 telemetry.silence()
 
 EXIT_FAILED = 1
+TITLE = "editloom worker"
+"""What `ps` shows of a worker, before the path of its job."""
 PR_SET_PDEATHSIG = 1
 STATUS_DIR_VARIABLE = "EDITLOOM_STATUS_DIR"
 STOP_FILE = "stop"
@@ -78,19 +86,52 @@ def stop_requested() -> bool:
     return folder is not None and (Path(folder).parent / STOP_FILE).exists()
 
 
-def end_with_parent() -> None:
-    """Be asked to stop (SIGTERM) when `editloom run` dies: the next one must not meet a worker of this one.
-
-    Linux's own means; elsewhere a worker outlives a killed run until its work is done.
-    """
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def work(path: Path, log: Path) -> None:
+    """A forked worker's whole life: execute the job file `path`, with all that is said going to the end of `log`."""
+    # A session of its own: Ctrl-C reaches `editloom run` alone, which then lets every worker save its state.
+    os.setsid()
+    with log.open("ab") as file:
+        for said in (1, 2):  # what libraries in C write too
+            os.dup2(file.fileno(), said)
+    _end_with_starter()
+    try:
+        _execute_file(path)
+    finally:
+        atexit._run_exitfuncs()  # which Python calls in forked processes from 3.14 on
 
 
 def main() -> None:
     """Read the job file named on the command line and execute it."""
-    end_with_parent()
-    sys.exit(0 if execute(Job.read(Path(sys.argv[1]))) else EXIT_FAILED)
+    _end_with_parent()
+    _execute_file(Path(sys.argv[1]))
+
+
+def _execute_file(path: Path) -> None:
+    setproctitle(f"{TITLE} {path}")
+    sys.exit(0 if execute(Job.read(path)) else EXIT_FAILED)
+
+
+def _end_with_starter() -> None:
+    """Be asked to stop (SIGTERM) when `editloom run` dies, or the process between: the next one must not meet us."""
+    _end_with_parent()
+    starter = multiprocessing.parent_process()
+    if starter is None:
+        raise RuntimeError("this process was not started by `multiprocessing`")
+
+    def watch() -> None:
+        wait([starter.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="watch over editloom run", daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Be asked to stop (SIGTERM) when the parent process dies.
+
+    Linux's own means; elsewhere a process outlives its parent until its work is done.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from filelock import FileLock
@@ -21,12 +21,15 @@ from data import fail_points
 from data.disk_space import no_room, says_full
 from data.errors import UserError
 from orchestration.graph import AssetId
+from orchestration.store.dvc_commit import commit_stages
 
 WRITER_LOCK = Path(".editloom", "locks", "dvc.lock")
 KEPT_LOCK_FILE = Path(".editloom", "locks", "dvc.lock.before")
 LOCK_WAIT_S = 600.0
 _NOT_KEPT = "failed to transfer"
 _BUSY = ("unable to acquire lock", "is busy", "rwlock")
+_CUT_OFF = "unable to read rwlock-file"
+_READ_WRITE_LOCKS = Path(".dvc", "tmp", "rwlock")
 
 
 class DvcError(UserError):
@@ -41,6 +44,14 @@ class _BusyError(Exception):
     """Another DVC process holds a lock that this one needs."""
 
 
+class _Answer(NamedTuple):
+    """What DVC answered to one command."""
+
+    succeeded: bool
+    said: str
+    errors: str
+
+
 def under_repro() -> bool:
     """Whether this process is the command of a `dvc repro`, which commits the outs itself."""
     return "DVC_STAGE" in os.environ
@@ -49,7 +60,17 @@ def under_repro() -> bool:
 def commit(root: Path, stages: Sequence[str]) -> None:
     """`dvc commit -f` of these stages; waits for other writers. Raises DvcError with DVC's own words."""
     if stages:
-        run_dvc(root, "commit", "-f", *stages)
+        _as_writer(root, ("commit", "-f", *stages), lambda: _commit(root, stages))
+
+
+def mend(root: Path) -> None:
+    """Put dvc.lock back where a writer was killed while DVC wrote it; `lockfile.sync` brings it up again.
+
+    A living writer is waited for.
+    """
+    if (root / KEPT_LOCK_FILE).exists():
+        with _writing(root):
+            pass
 
 
 def checkout(root: Path, stage: str) -> bool:
@@ -105,19 +126,34 @@ def lock_entries(root: Path) -> Mapping[str, Mapping[str, Any]]:
 
 def run_dvc(root: Path, *arguments: str) -> str:
     """Run DVC as the only writer of this workspace; returns its standard output."""
-    lock = root / WRITER_LOCK
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    return _as_writer(root, arguments, lambda: _command(root, arguments))
+
+
+def _as_writer(root: Path, arguments: Sequence[str], ask: Callable[[], _Answer]) -> str:
+    """What DVC says when asked while nobody else writes; raises DvcError for a refusal."""
     attempts = Retrying(
         retry=retry_if_exception_type(_BusyError),
         stop=stop_after_delay(LOCK_WAIT_S),
         wait=wait_random_exponential(0.2, max=5),
     )
     try:
-        with FileLock(lock, timeout=LOCK_WAIT_S), _lock_file_kept(root):
-            return attempts(_dvc, root, arguments)
+        with _writing(root), _lock_file_kept(root):
+            return attempts(_asked, root, arguments, ask)
     except RetryError as error:
         hint = "Wait for the other DVC command to end, or see `dvc doctor`, then run the same command again."
         raise DvcError(f"dvc {' '.join(arguments)}: {error.last_attempt.exception()}", hint) from None
+
+
+@contextmanager
+def _writing(root: Path) -> Iterator[None]:
+    """Nobody else writes while the block runs; what one who was killed left of dvc.lock is whole again."""
+    lock_file, copy = root / "dvc.lock", root / KEPT_LOCK_FILE
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / WRITER_LOCK, timeout=LOCK_WAIT_S):
+        if copy.exists() and _cut_off(lock_file, copy):
+            copy.replace(lock_file)
+        copy.unlink(missing_ok=True)
+        yield
 
 
 @contextmanager
@@ -139,18 +175,17 @@ def _lock_file_kept(root: Path) -> Iterator[None]:
         copy.unlink(missing_ok=True)
 
 
-def _dvc(root: Path, arguments: Sequence[str]) -> str:
-    quiet = {"DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "true", "PYTHONWARNINGS": "ignore"}
-    command = [sys.executable, "-m", "dvc", *arguments]
+def _asked(root: Path, arguments: Sequence[str], ask: Callable[[], _Answer]) -> str:
     fail_points.reach("dvc-asked")
     began = time.time()
-    done = subprocess.run(
-        command, cwd=root, capture_output=True, text=True, check=False, env=os.environ | quiet, stdin=subprocess.DEVNULL
-    )
+    answer = ask()
     # DVC calls it a success, and writes dvc.lock, when a file did not come to its cache.
-    if done.returncode == 0 and _NOT_KEPT not in done.stderr:
-        return done.stdout
-    said = (done.stderr or done.stdout).strip()
+    if answer.succeeded and _NOT_KEPT not in answer.errors:
+        return answer.said
+    said = (answer.errors or answer.said).strip()
+    if _CUT_OFF in said.lower():
+        # Who wrote it was killed in the midst: DVC reads and writes this file under a lock of its own.
+        (root / _READ_WRITE_LOCKS).unlink(missing_ok=True)
     if any(word in said.lower() for word in _BUSY):
         raise _BusyError(said)
     if says_full(said):
@@ -158,6 +193,20 @@ def _dvc(root: Path, arguments: Sequence[str]) -> str:
         full = no_room(cache_dir(root), "DVC's cache and dvc.lock")
         raise DvcFullError(full.message, full.hint)
     raise DvcError(f"dvc {' '.join(arguments)} failed in {root}: {said}", "Correct what DVC names, then run again.")
+
+
+def _command(root: Path, arguments: Sequence[str]) -> _Answer:
+    quiet = {"DVC_NO_ANALYTICS": "1", "DVC_STUDIO_OFFLINE": "true", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(
+        command, cwd=root, capture_output=True, text=True, check=False, env=os.environ | quiet, stdin=subprocess.DEVNULL
+    )
+    return _Answer(done.returncode == 0, done.stdout, done.stderr)
+
+
+def _commit(root: Path, stages: Sequence[str]) -> _Answer:
+    succeeded, errors = commit_stages(root, stages)
+    return _Answer(succeeded, "", errors)
 
 
 def _remove_parts(root: Path, since: float) -> None:
@@ -182,6 +231,18 @@ def _complete(store: Path, md5: str) -> bool:
         return False
     names = (file["md5"] for file in json.loads(listing.read_text()))
     return all((store / name[:2] / name[2:]).exists() for name in names)
+
+
+def _cut_off(lock_file: Path, before: Path) -> bool:
+    """Whether dvc.lock is not whole: DVC never takes a stage from it when it commits."""
+    try:
+        kept = _read_yaml(before)["stages"].keys()
+    except (yaml.YAMLError, TypeError, AttributeError, KeyError):
+        return False  # the copy is what was cut off: nothing had been asked of DVC yet
+    try:
+        return not kept <= _read_yaml(lock_file)["stages"].keys()
+    except (yaml.YAMLError, TypeError, AttributeError, KeyError):
+        return True
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:

@@ -69,6 +69,7 @@ def recover(root: Path, on_published: Sequence[OnPublished] = ()) -> list[AssetI
     What a living process is publishing is left to it.
     """
     touched: list[AssetId] = []
+    dvc.mend(root)
     for asset_id in dict.fromkeys(intent.asset_id for intent in journal.unfinished(root)):
         try:
             with _asset_lock(root, asset_id, wait=False):

@@ -181,6 +181,33 @@ def test_crash_before_dvc_was_told_is_made_good(ws: Workspace, monkeypatch: pyte
     assert dvc.locked_md5(ws.root, AssetId("judge_images")) == last.materialization.dvc_md5
 
 
+def test_writer_killed_while_dvc_wrote_its_lock_file_leaves_it_whole(ws: Workspace) -> None:
+    """What such a death leaves: the copy that was made before, and the beginning of the new file."""
+    lock_file, copy = ws.root / "dvc.lock", ws.root / dvc.KEPT_LOCK_FILE
+    before = lock_file.read_text()
+    copy.write_text(before)
+    lock_file.write_text(before[: len(before) // 2])
+    recover(ws.root)
+    assert lock_file.read_text() == before and not copy.exists()
+    assert sync(ws.root, ws.params()) == []
+
+
+def test_writer_killed_at_another_moment_loses_nothing(ws: Workspace) -> None:
+    """Its copy is of before, or is itself cut off; the lock file is whole."""
+    lock_file, copy = ws.root / "dvc.lock", ws.root / dvc.KEPT_LOCK_FILE
+    whole = lock_file.read_text()
+    for left in (whole.replace("size: ", "size: 1"), whole[: len(whole) // 2], ""):
+        copy.write_text(left)
+        recover(ws.root)
+        assert lock_file.read_text() == whole and not copy.exists()
+
+
+def test_locks_that_a_killed_process_left_half_written_hold_nobody_up(ws: Workspace) -> None:
+    (ws.root / ".dvc" / "tmp" / "rwlock").write_text('{"read": {"')
+    dvc.commit(ws.root, ["images"])
+    assert status(ws) == "Data and pipelines are up to date."
+
+
 def test_dvc_yaml_that_is_out_of_date_is_told(ws: Workspace) -> None:
     params = ws.params()
     dvc_yaml.check(ws.root, params)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,7 @@ from orchestration.chains import Chains
 from orchestration.compute_sections import Compute
 from orchestration.graph import AssetId
 from orchestration.store import ledger
-from orchestration.worker import ALWAYS_VARIABLE, Job
+from orchestration.worker import ALWAYS_VARIABLE, TITLE, Job
 from orchestration.workspace import Workspace
 
 ChangeParams = Callable[..., None]
@@ -77,14 +78,25 @@ def chains(tmp_path: Path) -> Chains:
     return made
 
 
-def end_each(chains: Chains, number: signal.Signals) -> list[int]:
-    """End every worker that appears by a signal; their process ids."""
+def workers() -> list[psutil.Process]:
+    """This process's workers, known by what `ps` shows of them."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if TITLE in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def end_each(chains: Chains, number: signal.Signals, *, server: bool = False) -> list[int]:
+    """End every worker that appears by a signal, or else what it was forked from; their process ids."""
     ended: list[int] = []
     while chains.poll():
-        for child in psutil.Process().children():
-            if child.pid not in ended and "orchestration.worker" in " ".join(child.cmdline()):
-                ended.append(child.pid)
-                child.send_signal(number)
+        for worker in workers():
+            if worker.pid not in ended:
+                ended.append(worker.pid)
+                with suppress(psutil.NoSuchProcess):
+                    (worker.parent() if server else worker).send_signal(number)
         time.sleep(0.02)
     return ended
 
@@ -98,6 +110,13 @@ def test_worker_that_is_killed_again_and_again_is_given_up(chains: Chains) -> No
 def test_worker_that_was_asked_to_end_is_not_started_again(chains: Chains) -> None:
     assert len(end_each(chains, signal.SIGTERM)) == 1
     assert chains.failed
+
+
+def test_workers_of_a_killed_fork_server_end_and_are_started_again(chains: Chains) -> None:
+    (chains.folder / "status").mkdir()
+    ended = end_each(chains, signal.SIGKILL, server=True)
+    assert len(ended) == 3 and chains.failed
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in ended), "the end of every worker")
 
 
 def _parts() -> tuple[str, str | None]:

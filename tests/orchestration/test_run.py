@@ -23,6 +23,7 @@ from orchestration.plan import plan
 from orchestration.run import exclusive
 from orchestration.store import ledger
 from orchestration.tracking import open_tracker
+from orchestration.worker import TITLE
 from orchestration.workspace import Workspace
 
 Editloom = Callable[..., subprocess.CompletedProcess[str]]
@@ -83,7 +84,7 @@ def statuses(ws: Workspace) -> set[Path]:
 
 def workers(ws: Workspace) -> list[int]:
     """Processes that work for this workspace now."""
-    wanted, place = b"orchestration.worker", os.fsencode(ws.root)
+    wanted, place = TITLE.encode(), os.fsencode(ws.root)
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:

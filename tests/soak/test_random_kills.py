@@ -17,6 +17,7 @@ from dagster import DagsterInstance
 
 from orchestration.results import Bar, Figure, record_all
 from orchestration.verification.verify import verify
+from orchestration.worker import TITLE
 from orchestration.workspace import VARIABLE, Workspace
 from tests.orchestration.kills.killing import (
     POLL_S,
@@ -91,7 +92,7 @@ class Kills:
             self.named = [(dead, time.monotonic())]  # those who died before are named by nobody who lives
             return
         children = sorted(family(run) - {run.pid})
-        workers = [pid for pid in children if "orchestration.worker" in _command(pid)]
+        workers = [pid for pid in children if TITLE in _command(pid)]
         among = {"worker": workers, "run": [run.pid], "child": children}[victim]
         with suppress(ProcessLookupError):
             os.kill(self.draw.choice(among or [run.pid]), signal.SIGKILL)
