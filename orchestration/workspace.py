@@ -20,19 +20,17 @@ FACTS_FILE, CHECKS_FILE = "facts.json", "checks.json"
 
 # Pools count steps, not runs: several assets of one run wait for devices as those of several runs do.
 # The daemon, where one runs, ends runs that do not start or stop in time, and frees slots of runs that ended.
-DAGSTER_YAML = """telemetry:
-  enabled: false
-concurrency:
-  pools:
-    granularity: op
-run_monitoring:
+_POOLS = "telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    granularity: op\n"
+_MONITORED = f"""{_POOLS}run_monitoring:
   enabled: true
   start_timeout_seconds: 300
   cancel_timeout_seconds: 300
   poll_interval_seconds: 5
   free_slots_after_run_end_seconds: 1
 """
-EARLIER_DAGSTER_YAML = ("telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    granularity: op\n",)
+# No page of ours begins by asking for an address to write to.
+DAGSTER_YAML = f"{_MONITORED}nux:\n  enabled: false\n"
+EARLIER_DAGSTER_YAML = (_POOLS, _MONITORED)
 """What earlier versions wrote; one that a person changed is left alone."""
 
 

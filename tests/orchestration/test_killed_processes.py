@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
@@ -71,11 +72,12 @@ def test_killed_process_is_started_again_and_goes_on_to_the_same_bytes(
 
 
 @pytest.fixture
-def chains(tmp_path: Path) -> Chains:
+def chains(tmp_path: Path) -> Iterator[Chains]:
     said: list[str] = []
     made = Chains(tmp_path, Compute(retries=2, retry_delay_s=0.01), lambda: said.append("recovered"), said.append)
     made.start(Job("name", ("judges",), None, str(tmp_path / "status")), "shared-1")
-    return made
+    yield made
+    forkserver._forkserver._stop()  # type: ignore[attr-defined] # no other test shall meet this one's
 
 
 def workers() -> list[psutil.Process]:

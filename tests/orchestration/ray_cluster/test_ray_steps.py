@@ -21,7 +21,7 @@ from orchestration.workspace import Workspace
 from tests.orchestration.compute.device_log import most_holders
 from tests.orchestration.ray_cluster.held import held_on
 from tests.orchestration.ray_cluster.local_cluster import LocalCluster
-from tests.orchestration.ray_cluster.running import run, started
+from tests.orchestration.ray_cluster.running import change_settings, run, started
 
 # What its fixtures start is dear: one worker of the test session takes them all.
 pytestmark = pytest.mark.xdist_group("ray")
@@ -99,6 +99,22 @@ def test_virtual_gpu_never_has_two_holders(cluster: LocalCluster, own: Workspace
     held = held_on(cluster, own, jobs, tmp_path)
     assert sorted(len(one.devices) for one in held) == sorted(devices for devices, _ in jobs)
     assert most_holders(held) == 1
+
+
+def test_step_of_two_devices_trains_on_both_and_makes_the_bytes_of_two_here(
+    cluster: LocalCluster, own: Workspace
+) -> None:
+    change_settings(own, {"compute.devices": 2, "compute.requests.original_network.devices": 2})
+    one, chosen = version(own), ("--select", "original_network", "--always")
+    done = run(own.root, *chosen)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    here = version(own)
+    assert here != one, "two devices round otherwise"
+    done = run(own.root, *remotely(cluster), **cluster.token)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    (only,) = ran(own)
+    assert only["devices"] == ["0", "1"]
+    assert version(own) == here
 
 
 def test_killed_nodes_step_goes_on_from_its_checkpoint_on_another(cluster: LocalCluster, own: Workspace) -> None:
