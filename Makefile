@@ -56,7 +56,8 @@ pytest: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadgroup -m "not soak and not bench"
 
 soak: $(READY) ## Long, random and seeded tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m soak --timeout 3600
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -m soak --ignore tests/soak
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m soak --timeout 3600 tests/soak
 
 # Without its dependencies: the part that is measured needs none of them, and they would change what is pinned.
 $(BENCH_READY): $(READY)

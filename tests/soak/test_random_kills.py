@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -9,11 +10,12 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pytest
 from dagster import DagsterInstance
+from filelock import FileLock
 
 from orchestration.results import Bar, Figure, record_all
 from orchestration.verification.verify import verify
@@ -37,8 +39,10 @@ PROMISED = 100
 """Kills that are to be survived; a shorter soak falls short of them in the figures too."""
 KILLS, SEED = int(os.environ.get("SOAK_KILLS", PROMISED)), int(os.environ.get("SOAK_SEED", "0"))
 KILLS_PER_WORKSPACE = 10
+PARTS = 2
+"""Tests that share the kills, side by side where the session has two processes."""
 EARLIEST_S, LATEST_S = 2.0, 22.0
-# No workspace is begun after that, so that the whole ends within an hour.
+# No part begins a workspace after that, so that each ends within an hour.
 LAST_BEGIN_S = 3000.0
 VICTIMS = ("all", "worker", "run", "child")
 DOCS = Path(os.environ.get("BENCH_DOCS", Path(__file__).resolve().parents[2] / "docs"))
@@ -111,24 +115,31 @@ class Outcome:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_random_kills_leave_the_undisturbed_payloads(
-    empty_workspace: Path, finished: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    part: int,
+    empty_workspace: Path,
+    finished: Workspace,
+    shared_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    draw, expected, began = random.Random(SEED), versions_of(finished), time.monotonic()
+    kills = KILLS // PARTS + (part < KILLS % PARTS)
+    draw, expected, began = random.Random(f"{SEED}/{part}"), versions_of(finished), time.monotonic()
     outcomes: list[Outcome] = []
-    while (killed := sum(one.kills for one in outcomes)) < KILLS and time.monotonic() - began < LAST_BEGIN_S:
+    while (killed := sum(one.kills for one in outcomes)) < kills and time.monotonic() - began < LAST_BEGIN_S:
         root = tmp_path / f"workspace-{len(outcomes)}"
         shutil.copytree(empty_workspace, root, symlinks=True)
         monkeypatch.setenv(VARIABLE, str(root))
         monkeypatch.setenv("DAGSTER_HOME", str(root / ".editloom" / "dagster"))
-        outcomes.append(_killed(Workspace.at(root), draw, min(KILLS_PER_WORKSPACE, KILLS - killed), expected))
+        outcomes.append(_killed(Workspace.at(root), draw, min(KILLS_PER_WORKSPACE, kills - killed), expected))
         if outcomes[-1].whole:
             shutil.rmtree(root)
-    _write_down(outcomes)
+    _write_down(shared_folder, part, outcomes)
     assert [one.said for one in outcomes if not one.whole] == []
     assert [one.half_published for one in outcomes if one.half_published] == []
     assert all(seconds <= RECLAIM_S for one in outcomes for seconds in one.reclaim_s)
-    assert sum(one.kills for one in outcomes) == KILLS
+    assert sum(one.kills for one in outcomes) == kills
 
 
 def _killed(ws: Workspace, draw: random.Random, count: int, expected: Versions) -> Outcome:
@@ -149,7 +160,16 @@ def _killed(ws: Workspace, draw: random.Random, count: int, expected: Versions) 
     return Outcome(len(kills.done), whole, tuple(seen), tuple(kills.reclaim_s), story)
 
 
-def _write_down(outcomes: list[Outcome]) -> None:
+def _write_down(folder: Path, part: int, outcomes: list[Outcome]) -> None:
+    """Leave what this part came to; the part that ends last records them all."""
+    with FileLock(folder / "soak.lock"):
+        (folder / f"soak-{part}.json").write_text(json.dumps([asdict(one) for one in outcomes]))
+        parts = sorted(folder.glob("soak-*.json"))
+        if len(parts) == PARTS:
+            _record([Outcome(**one) for path in parts for one in json.loads(path.read_text())])
+
+
+def _record(outcomes: list[Outcome]) -> None:
     survived = sum(one.kills for one in outcomes if one.whole)
     reclaims = [seconds for one in outcomes for seconds in one.reclaim_s]
     half = sum(len(one.half_published) for one in outcomes)
@@ -159,8 +179,11 @@ def _write_down(outcomes: list[Outcome]) -> None:
         Figure("half-published artifacts seen under random kills", half, "artifacts", bar=Bar(at_most=0), note=note),
     ]
     if reclaims:  # a short soak may kill no whole run: then nothing was measured
-        slowest = Figure("longest reclaim after random kills", max(reclaims), "s", bar=Bar(at_most=RECLAIM_S))
-        figures.append(slowest)
+        told = f"{len(reclaims)} kills of a whole run; two runs beside each other"
+        longest = Figure(
+            "longest reclaim after random kills", max(reclaims), "s", bar=Bar(at_most=RECLAIM_S), note=told
+        )
+        figures.append(longest)
     record_all(DOCS, figures, group="platform", command="make soak")
 
 
