@@ -73,10 +73,15 @@ class Kills:
     def finish(self) -> int:
         """Let what runs end by itself, then run once more: the exit status of that."""
         if self.run is not None:
-            ended(self.run)
-        code = ended(start(self.ws))
+            self._end_of(self.run)
+        code = self._end_of(start(self.ws))
         self._let_pass(0.0)
         return code
+
+    def _end_of(self, run: subprocess.Popen[bytes]) -> int:
+        while run.poll() is None and self.named:
+            self._let_pass(POLL_S)
+        return ended(run)
 
     def _let_pass(self, seconds: float) -> None:
         until = time.monotonic() + seconds
