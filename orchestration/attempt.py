@@ -44,15 +44,20 @@ class Attempt:
         return folder
 
 
+def workdir_of(ws: Workspace, wanted: Wanted) -> Path:
+    """The directory of the checkpoints of whoever makes exactly what is wanted, there or not."""
+    digest = hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()[:16]
+    return ws.workdir(wanted.id.asset, wanted.id.partition) / digest
+
+
 def claim_workdir(attempt: Attempt) -> Path:
     """The directory of this very attempt's checkpoints; those of other params or inputs are dropped."""
-    folder = attempt.ws.workdir(attempt.id.asset, attempt.id.partition)
-    digest = hashlib.sha256(attempt.wanted.model_dump_json().encode()).hexdigest()[:16]
-    for other in folder.glob("*"):
-        if other.is_dir() and other.name != digest and other.name not in attempt.params.attributes:
+    own = workdir_of(attempt.ws, attempt.wanted)
+    for other in own.parent.glob("*"):
+        if other.is_dir() and other != own and other.name not in attempt.params.attributes:
             remove(other)
-    (folder / digest).mkdir(parents=True, exist_ok=True)
-    return folder / digest
+    own.mkdir(parents=True, exist_ok=True)
+    return own
 
 
 def tracked_run(attempt: Attempt) -> RunLog:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from orchestration import arithmetic
-from orchestration.attempt import Attempt
+from orchestration.attempt import Attempt, workdir_of
 from orchestration.compute.leases import NO_DEVICE, Lease, lease_devices
+from orchestration.compute.processes import registrations
 from orchestration.compute.requests import request_of
-from orchestration.graph import GRAPH
+from orchestration.graph import GRAPH, AssetId
+from orchestration.params import Params
+from orchestration.plan import wanted as wanted_of
 from orchestration.ray_cluster.options import check_here, runs_on_ray
 from orchestration.step import CheckOutcome, Outcome, Step
+from orchestration.store.records import Wanted
 from orchestration.store.staging import remove
 from orchestration.worker import stop_requested
+from orchestration.workspace import Workspace
 
 Build = Callable[[Step], Outcome]
 BUILDS: dict[str, Build] = {}
@@ -58,10 +62,24 @@ def _build_anywhere(attempt: Attempt, step: Step) -> Outcome:
     return build_remotely(attempt, step)
 
 
-def forget_work(attempt: Attempt, workdir: Path) -> None:
+def forget_work(ws: Workspace, params: Params, wanted: Wanted) -> None:
     """Drop the checkpoints of what is published."""
-    if runs_on_ray(attempt.id.asset):
+    workdir = workdir_of(ws, wanted)
+    if not workdir.exists():
+        return
+    if runs_on_ray(wanted.id.asset):
         from orchestration.ray_cluster.head import forget
 
-        forget(attempt, workdir.name)
+        forget(ws, params, wanted.id, workdir.name)
     remove(workdir)
+
+
+def forget_leftovers(ws: Workspace, params: Params, standing: Iterable[AssetId]) -> None:
+    """Drop the checkpoints of what stands published, where who published it died before that; a living step's stay."""
+    left = [asset_id for asset_id in standing if any(ws.workdir(asset_id.asset, asset_id.partition).glob("*"))]
+    if not left:
+        return
+    busy = {one.what for one in registrations(ws) if one.alive}
+    for asset_id in left:
+        if str(asset_id) not in busy:
+            forget_work(ws, params, wanted_of(ws, params, asset_id))

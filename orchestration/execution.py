@@ -160,6 +160,7 @@ def _reuse_or_build(attempt: Attempt, gate: Gate | None) -> Iterator[Any]:
 def _reuse(attempt: Attempt, entry: LedgerEntry, gate: Gate | None) -> Iterator[Any]:
     """Record and report what stands; a gate that has not decided on it yet, does."""
     record_reuse(attempt.ws.root, [(entry, attempt.wanted.inputs)], attempt.run_name)
+    forget_work(attempt.ws, attempt.params, attempt.wanted)  # who published it may have died before that
     decided: tuple[CheckOutcome, ...] = ()
     if gate is not None:
         with ExitStack() as stack:
@@ -225,7 +226,7 @@ def _build(attempt: Attempt, lease: Lease, gate: Gate | None) -> Iterator[Any]:
             meter.stop()
             run.finish(succeeded=False)
             raise
-    forget_work(attempt, workdir)
+    forget_work(attempt.ws, attempt.params, attempt.wanted)
     outcome = replace(outcome, metadata={**outcome.metadata, **_decision_fact(decided)})
     usage = outcome.usage or meter.usage
     remember(attempt.ws, attempt.params, attempt.id, (entry.seq, attempt.wanted.device_class), usage)

@@ -17,6 +17,7 @@ from rich.live import Live
 from data import fail_points
 from orchestration import arithmetic, dvc_yaml
 from orchestration.announcement import announcer
+from orchestration.building import forget_leftovers
 from orchestration.chains import POLL_S, Chains
 from orchestration.compute.reaper import GONE, Reaping, reap
 from orchestration.consent.demotion import demote_tainted
@@ -71,6 +72,7 @@ def run(
         statuses = {str(i.id): StepStatus(str(i.id), "reused") for i in items if i.id not in todo}
         folder, code = _new_folder(ws), 0
         record_reuse(ws.root, _standing(ws, params, [i for i in items if i.id not in todo]), folder.name)
+        forget_leftovers(ws, params, [item.id for item in items if item.id not in todo])
         fail_points.reach("reuse-recorded")
         if todo:
             make_ready(ws)

@@ -17,8 +17,9 @@ from typing import Any
 
 from data.errors import UserError
 from orchestration.attempt import Attempt, write_document
-from orchestration.graph import inputs_of
+from orchestration.graph import AssetId, inputs_of
 from orchestration.outside_files import FILE, own_files
+from orchestration.params import Params
 from orchestration.ray_cluster import cluster
 from orchestration.ray_cluster.channel import Began, Event, Kept, Mailbox, Measured, Pictured
 from orchestration.ray_cluster.checkpoints import Pusher
@@ -30,6 +31,7 @@ from orchestration.ray_cluster.store import AttemptStore, listed
 from orchestration.remote.place import shown_settings
 from orchestration.step import Outcome, Step
 from orchestration.store.staging import remove
+from orchestration.workspace import Workspace
 from training.interruption import Interrupted
 from training.progress import Progress
 
@@ -61,11 +63,11 @@ def build_remotely(attempt: Attempt, step: Step) -> Outcome:
     return ended.outcome
 
 
-def forget(attempt: Attempt, digest: str) -> None:
-    """Remove from the store what the attempt kept there, once its payload is published; a store away is for later."""
+def forget(ws: Workspace, params: Params, asset_id: AssetId, digest: str) -> None:
+    """Remove from the store what an attempt kept there, once its payload is published; a store away is for later."""
     with suppress(UserError):
-        space = open_space(attempt.ws, attempt.params.compute.ray.store)
-        space.release(space.attempt(attempt.id, digest))
+        space = open_space(ws, params.compute.ray.store)
+        space.release(space.attempt(asset_id, digest))
 
 
 def _sources(attempt: Attempt) -> Iterator[tuple[str, Path]]:

@@ -34,6 +34,7 @@ PUBLISHING = (
     Point("materialization-signed", IMAGES),
     Point("ledger-written", IMAGES),
     Point("listeners-told", IMAGES),
+    Point("listeners-told", NETWORK),
     Point("intent-written", IMAGES, then="ledger-written"),
 )
 RELEASING = (
