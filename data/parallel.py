@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import cv2
 
+from data.starter import end_with_starter
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -24,7 +26,7 @@ def ordered(work: Callable[[Task], Result], tasks: Sequence[Task], processes: in
         yield from map(work, tasks)
         return
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context, initializer=_one_thread)
+    executor = ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context, initializer=_begin)
     waiting: deque[Future[Result]] = deque()
     try:
         for task in tasks:
@@ -37,7 +39,8 @@ def ordered(work: Callable[[Task], Result], tasks: Sequence[Task], processes: in
         executor.shutdown(cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    end_with_starter()
     cv2.setNumThreads(1)
 
 

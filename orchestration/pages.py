@@ -16,6 +16,7 @@ from rich.console import Console
 from data.errors import UserError
 from orchestration import arithmetic
 from orchestration.tracking.links import DAGSTER, MLFLOW, remember_pages
+from orchestration.tracking.replay import make_ready
 from orchestration.workspace import Workspace
 
 POLL_S = 0.5
@@ -30,6 +31,7 @@ def serve(ws: Workspace, host: str, dagster_port: int, mlflow_port: int, console
     """
     _require_free(host, {"--dagster-port": dagster_port, "--mlflow-port": mlflow_port})
     ws.dagster_instance().dispose()  # the pool's slots are as params.yaml has them now
+    make_ready(ws)
     for asked in (signal.SIGINT, signal.SIGTERM):  # a shell may have had it ignored, and a service manager asks so
         signal.signal(asked, signal.default_int_handler)
     logs = ws.state / "logs"

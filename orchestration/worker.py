@@ -5,18 +5,16 @@ from __future__ import annotations
 import atexit
 import ctypes
 import json
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from setproctitle import setproctitle
 
+from data.starter import when_starter_ends
 from orchestration import telemetry
 
 telemetry.silence()
@@ -115,15 +113,7 @@ def _execute_file(path: Path) -> None:
 def _end_with_starter() -> None:
     """Be asked to stop (SIGTERM) when `editloom run` dies, or the process between: the next one must not meet us."""
     _end_with_parent()
-    starter = multiprocessing.parent_process()
-    if starter is None:
-        raise RuntimeError("this process was not started by `multiprocessing`")
-
-    def watch() -> None:
-        wait([starter.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="watch over editloom run", daemon=True).start()
+    when_starter_ends(lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _end_with_parent() -> None:

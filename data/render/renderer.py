@@ -24,6 +24,7 @@ from data.render.head import Head, place_head, to_pixels
 from data.render.regions import REGIONS
 from data.render.scene import Scene
 from data.render.shapes import egg_field
+from data.starter import end_with_starter
 
 MIN_SIZE_PX, MAX_SIZE_PX = 16, 1024
 
@@ -74,7 +75,7 @@ def render_many(scenes: Sequence[Scene], size_px: int = 64, processes: int | Non
         return render(scenes, size_px)
     chunks = [scenes[start : start + chunk] for start in range(0, len(scenes), chunk)]
     # A forked child may inherit the locks of a threaded parent (torch, Dagster); a spawned one does not.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=end_with_starter) as pool:
         parts = list(pool.map(render, chunks, [size_px] * len(chunks)))
     return Rendered(
         *(np.concatenate([getattr(part, name) for part in parts]) for name in Rendered.__dataclass_fields__)

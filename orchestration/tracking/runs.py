@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock
 
-from orchestration.tracking.server import be_patient, require_answer
+from data import fail_points
+from data.whole_file import written_whole
+from orchestration.tracking.server import EMBEDDED, be_patient, identity, require_answer
 from orchestration.tracking.spool_folder import now_ms
 from orchestration.workspace import Workspace
 
@@ -206,12 +208,29 @@ def open_tracker(ws: Workspace) -> Tracker:
     require_answer(ws.mlflow_uri)
     ws.state.mkdir(parents=True, exist_ok=True)
     with FileLock(ws.state / "mlflow.lock"):
+        _make_database(ws)
         client = MlflowClient(ws.mlflow_uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             location = ws.mlflow_artifacts.as_uri() if ws.mlflow_uri.startswith("sqlite:") else None
             return Tracker(client, client.create_experiment(EXPERIMENT, artifact_location=location))
     return Tracker(client, experiment.experiment_id)
+
+
+def _make_database(ws: Workspace) -> None:
+    """Make the workspace's own database aside and move it in: MLflow cannot go on from the half of its migrations."""
+    database = ws.state / "mlflow.db"
+    if identity(ws) != EMBEDDED or database.exists():
+        return
+    from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with written_whole(database, "MLflow's database") as part:
+        for left in part.parent.glob(f"{part.name}*"):  # with the journal of whoever died here
+            left.unlink()
+        store = SqlAlchemyStore(f"sqlite:///{part}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)  # type: ignore[no-untyped-call]
+        store.engine.dispose()
+        fail_points.reach("tables-made")
 
 
 def flattened(params: Mapping[str, Any]) -> dict[str, str]:

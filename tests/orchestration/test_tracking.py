@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import uuid
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.fail_points import VARIABLE as FAIL_AT
 from orchestration.tracking import TrackedRun, Tracker, open_tracker
 from orchestration.tracking.registry import CANDIDATE, download, register, resolve
 from orchestration.tracking.runs import (
@@ -39,6 +42,18 @@ def tracker(empty_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     said = [opener.communicate()[0] for opener in openers]
     assert said[0] == said[1] and said[0].strip()
     return open_tracker(Workspace.at(root))
+
+
+def test_database_that_a_killed_process_half_made_is_made_anew(workspace: Workspace) -> None:
+    command = [sys.executable, "-c", OPEN, str(workspace.root)]
+    killed = subprocess.run(command, env={**os.environ, FAIL_AT: "tables-made"}, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (workspace.state / "mlflow.db").exists()
+    part = workspace.state / "mlflow.db.part"
+    part.write_bytes(part.read_bytes()[:4096])  # as of one that died earlier
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+    assert [path.name for path in workspace.state.glob("mlflow.db*")] == ["mlflow.db"]
 
 
 @pytest.fixture
