@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ TAG_PARENT = "mlflow.parentRunId"
 TAG_IMAGES, TAG_TABLES = "mlflow.loggedImages", "mlflow.loggedArtifacts"
 IMAGES = "images"
 FINISHED, FAILED, KILLED, RUNNING = "FINISHED", "FAILED", "KILLED", "RUNNING"
+# Alembic, with which MLflow makes its tables, knows one database at a time in a process.
+_MAKING = threading.Lock()
 # MLflow's limits: one param value, one batch of params or metrics, and the column that holds a dataset's digest.
 MAX_PARAM_CHARS = 500
 MAX_PARAMS_PER_BATCH = 100
@@ -225,7 +228,7 @@ def _make_database(ws: Workspace) -> None:
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with written_whole(database, "MLflow's database") as part:
+    with _MAKING, written_whole(database, "MLflow's database") as part:
         for left in part.parent.glob(f"{part.name}*"):  # with the journal of whoever died here
             left.unlink()
         store = SqlAlchemyStore(f"sqlite:///{part}", DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)  # type: ignore[no-untyped-call]
