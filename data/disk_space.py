@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.errors import UserError
+from data.errors import UserError, led_to
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 HINT = "Make room there, then run the same command again: it goes on from what stands."
@@ -40,7 +40,7 @@ def disk_full(error: BaseException, folder: Path, what: str = "what must be writ
 
     A DiskFullError that led to `error` is returned itself, since it says more.
     """
-    chain = list(_led_to(error))
+    chain = list(led_to(error))
     told = next((one for one in chain if isinstance(one, DiskFullError)), None)
     if told is not None:
         return told
@@ -56,18 +56,6 @@ def says_full(text: str) -> bool:
 def no_room(folder: Path, what: str) -> DiskFullError:
     """The error for a folder without room for something."""
     return DiskFullError(f"There is no room in {folder} for {what}: {_left(folder)}.", HINT)
-
-
-def _led_to(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that it was raised from or on top of."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            waiting += [one.__context__, one.__cause__]
 
 
 def _for_want_of_room(error: BaseException, folder: Path) -> bool:

@@ -28,7 +28,7 @@ KEPT_LOCK_FILE = Path(".editloom", "locks", "dvc.lock.before")
 LOCK_WAIT_S = 600.0
 _NOT_KEPT = "failed to transfer"
 _BUSY = ("unable to acquire lock", "is busy", "rwlock")
-_CUT_OFF = "unable to read rwlock-file"
+_LOCKS_CUT_OFF = "unable to read rwlock-file"
 _READ_WRITE_LOCKS = Path(".dvc", "tmp", "rwlock")
 
 
@@ -183,7 +183,7 @@ def _asked(root: Path, arguments: Sequence[str], ask: Callable[[], _Answer]) -> 
     if answer.succeeded and _NOT_KEPT not in answer.errors:
         return answer.said
     said = (answer.errors or answer.said).strip()
-    if _CUT_OFF in said.lower():
+    if _LOCKS_CUT_OFF in said.lower():
         # Who wrote it was killed in the midst: DVC reads and writes this file under a lock of its own.
         (root / _READ_WRITE_LOCKS).unlink(missing_ok=True)
     if any(word in said.lower() for word in _BUSY):

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from data.errors import led_to
+
 _LOGGERS = ("dvc", "dvc_data", "dvc_objects")
 
 
@@ -20,7 +22,7 @@ def commit_stages(root: Path, stages: Sequence[str]) -> tuple[bool, str]:
                 for stage in stages:
                     repo.commit(f"{root / 'dvc.yaml'}:{stage}", force=True)
         except Exception as error:  # whatever it is, DVC's own command would tell it and exit with 255
-            return False, "; ".join([*told, *map(str, _led_to(error))])
+            return False, "; ".join([*told, *map(str, led_to(error))])
     return True, "; ".join(told)
 
 
@@ -43,11 +45,3 @@ def _errors_told() -> Iterator[list[str]]:
     finally:
         for logger in loggers:
             logger.removeHandler(handler)
-
-
-def _led_to(error: BaseException) -> Iterator[BaseException]:
-    """An error and those that it was raised from, or on top of."""
-    one: BaseException | None = error
-    while one is not None:
-        yield one
-        one = one.__cause__ or one.__context__

@@ -15,7 +15,6 @@ from data.starter import when_starter_ends
 
 POOL = """
 import time
-from pathlib import Path
 from data.parallel import ordered
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from orchestration.cli import app
 from orchestration.graph import AssetId
 from orchestration.tracking import Tracker, open_tracker
 from orchestration.tracking.replay import replay, require_sent, unsent
+from orchestration.tracking.sender import sender_of
 from orchestration.tracking.server import EMBEDDED
 from orchestration.tracking.spool import Spool
 from orchestration.tracking.spool_folder import HEADER, RECORDS, Header, folders
@@ -56,6 +57,7 @@ def left(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         tell_everything(run, tmp_path)
         assert run.run_id is None
         run.finish(succeeded=True)
+        sender_of(workspace).leave()  # its server is away: it would send to the one that is set next
     (folder,) = folders(workspace)
     copy = tmp_path / "left"
     shutil.copytree(folder, copy)
