@@ -26,6 +26,9 @@ PR_SET_PDEATHSIG = 1
 STATUS_DIR_VARIABLE = "EDITLOOM_STATUS_DIR"
 STOP_FILE = "stop"
 ALWAYS_VARIABLE = "EDITLOOM_ALWAYS"
+STARTED_BY_VARIABLE = "EDITLOOM_STARTED_BY"
+"""The Dagster run whose step `editloom run` is, where one started it."""
+STARTED_BY_TAG = "editloom/started-by"
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def execute(job: Job) -> bool:
     os.environ[STATUS_DIR_VARIABLE] = job.status_dir
     if job.always:
         os.environ[ALWAYS_VARIABLE] = "1"
+    starter = os.environ.get(STARTED_BY_VARIABLE)
     ws = Workspace.current()
     with registered(ws, "worker", f"editloom run {job.name}") as process, ws.dagster_instance() as instance:
         # Named as the jobs of the graph's code location, so that the page says what a run was.
@@ -73,7 +77,7 @@ def execute(job: Job) -> bool:
         result = graph.resolve_job_def(chosen.name).execute_in_process(
             partition_key=job.partition,
             instance=instance,
-            tags={"editloom/run": job.name, WORKER_TAG: process},
+            tags={"editloom/run": job.name, WORKER_TAG: process, **({STARTED_BY_TAG: starter} if starter else {})},
             raise_on_error=False,
         )
     return bool(result.success)

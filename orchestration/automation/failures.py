@@ -1,4 +1,4 @@
-"""Who hears of a failed run: the log, and a webhook if params.yaml names one."""
+"""Who hears of a failed run: the log, and a webhook if params.yaml names one. One `editloom run` is told of once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from dagster import RunFailureSensorContext
 from data.errors import UserError
 from orchestration.automation.status import status
 from orchestration.automation_sections import Automation, Failures
+from orchestration.worker import STARTED_BY_TAG
 from orchestration.workspace import Workspace
 
 LONGEST = 2000
@@ -36,7 +37,10 @@ def failure_sensor(settings: Automation) -> dg.SensorDefinition:
 
 
 def report(context: RunFailureSensorContext) -> None:
-    """Tell of one failed run."""
+    """Tell of one failed run, unless the run that started it will: its words are the whole command's."""
+    if STARTED_BY_TAG in context.dagster_run.tags:
+        context.log.info("The run that started this one tells of it.")
+        return
     ws = Workspace.current()
     said = _document(context, ws)
     context.log.error(said["text"])
@@ -64,8 +68,10 @@ def post(section: Failures, document: Mapping[str, Any]) -> str:
 
 def _document(context: RunFailureSensorContext, ws: Workspace) -> dict[str, Any]:
     run = context.dagster_run
-    steps = [str(event.step_key) for event in context.get_step_failure_events() if event.step_key]
-    error = str(context.failure_event.message or "")[:LONGEST]
+    failed = [event for event in context.get_step_failure_events() if event.step_key]
+    steps = [str(event.step_key) for event in failed]
+    error = "\n".join(map(_words, failed)) or str(context.failure_event.message or "")
+    error = error[:LONGEST]
     named = run.tags.get("editloom/run", run.job_name)
     partition = run.tags.get("dagster/partition")
     where = f" in {', '.join(steps)}" if steps else ""
@@ -80,3 +86,14 @@ def _document(context: RunFailureSensorContext, ws: Workspace) -> dict[str, Any]
         "error": error,
         "tags": dict(run.tags),
     }
+
+
+def _words(event: dg.DagsterEvent) -> str:
+    """What a failed step said: a Failure's own description, else the error that stands behind Dagster's wrapping."""
+    data = event.step_failure_data
+    if data.user_failure_data and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip() if error else str(event.message or "")

@@ -17,6 +17,7 @@ import dagster as dg
 
 from orchestration.graph import GRAPH, AssetId, downstream, ordered, upstream
 from orchestration.store import ledger
+from orchestration.worker import STARTED_BY_VARIABLE
 from orchestration.workspace import Workspace
 
 JOB = "editloom_run"
@@ -48,7 +49,7 @@ def run_graph(context: dg.OpExecutionContext, config: GraphRun) -> None:
 
 def _followed(context: dg.OpExecutionContext, command: Sequence[str]) -> tuple[int, str]:
     """The exit status of a command and its last words; interrupted, it is let save its state."""
-    environment = {**os.environ, "COLUMNS": "160", "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "COLUMNS": "160", "PYTHONUNBUFFERED": "1", STARTED_BY_VARIABLE: context.run_id}
     process = subprocess.Popen(
         command, cwd=Workspace.current().root, env=environment, text=True, errors="replace",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,

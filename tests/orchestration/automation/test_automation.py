@@ -6,11 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -18,7 +14,6 @@ import yaml
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from orchestration.automation.conditions import on_new_report
-from orchestration.automation.failures import failure_sensor
 from orchestration.automation.graph_run import chain_of, dependents_of
 from orchestration.automation.schedules import system_schedules
 from orchestration.automation.sensors import consent_sensor, inbox_sensor, reaper_sensor
@@ -174,55 +169,3 @@ def test_report_that_came_out_different_starts_its_release_and_one_that_stands_d
         assert asked() == set()
         made("attribute_report", "three")
         assert asked() == {"beard"}
-
-
-@pytest.fixture
-def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A webhook, and what it was told."""
-    told: list[dict[str, Any]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Not into the test's output."""
-
-    server = HTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/hook", told
-    server.shutdown()
-    server.server_close()
-
-
-def test_failed_run_is_logged_and_posted_and_a_dead_webhook_fails_nothing(
-    ws: Workspace, hook: tuple[str, list[dict[str, Any]]]
-) -> None:
-    @dg.op(name="bad_step")
-    def bad_step() -> None:
-        raise ValueError("no such thing")
-
-    @dg.job(name="bad_job")
-    def bad_job() -> None:
-        bad_step()
-
-    address, told = hook
-    with dg.DagsterInstance.local_temp(str(ws.root)) as instance:
-        result = bad_job.execute_in_process(instance=instance, raise_on_error=False)
-        failure = next(event for event in result.all_events if event.event_type == dg.DagsterEventType.RUN_FAILURE)
-        for webhook in (address, "http://127.0.0.1:9/nobody"):
-            text = ws.params_file.read_text()
-            document = yaml.safe_load(text)
-            document["automation"]["failures"] = {"enabled": True, "webhook": webhook, "timeout_s": 5}
-            ws.params_file.write_text(yaml.safe_dump(document))
-            context = dg.build_run_status_sensor_context(
-                "failures",
-                dagster_event=failure,
-                dagster_instance=instance,
-                dagster_run=result.dagster_run,
-            )
-            failure_sensor(ws.params().automation)(context.for_run_failure())
-    (said,) = told
-    assert said["job"] == "bad_job" and said["steps"] == ["bad_step"] and "bad_job failed in bad_step" in said["text"]
