@@ -16,7 +16,15 @@ from types import TracebackType
 
 import psutil
 
-from orchestration.compute.readings import GpuReading, TreeReading, open_gpus, own_peak_mb, read_host, read_tree
+from orchestration.compute.readings import (
+    GpuReading,
+    TreeReading,
+    forget_own_peak,
+    open_gpus,
+    own_peak_mb,
+    read_host,
+    read_tree,
+)
 from orchestration.compute.requests import request_of
 from orchestration.compute.usage import Usage, read_usage, write_usage
 from orchestration.graph import node
@@ -97,6 +105,7 @@ class Meter:
         self._now = Usage(attempts=1)
 
     def __enter__(self) -> Meter:
+        forget_own_peak()
         self._earlier, self._own_peak = read_usage(self.workdir), own_peak_mb()
         self._read_at = self._logged_at = self._written_at = time.monotonic()
         self._gpus: Callable[[], list[GpuReading]] = open_gpus(self.holding.devices) if self.holding.gpus else list
@@ -172,7 +181,7 @@ class Meter:
             before,
             held_s=before.held_s + passed * (len(gpus) or self.holding.threads),
             busy_s=before.busy_s + (sum(one.busy for one in gpus) * passed if gpus else cpu_s),
-            # The system remembers this process's own peak: when it rose in this step, none between readings is missed.
+            # The system remembers this process's own peak since the step began: none between readings is missed.
             peak_memory_mb=max(before.peak_memory_mb, tree.memory_mb, own if own > self._own_peak else 0.0),
             peak_device_memory_mb=max(before.peak_device_memory_mb, sum(one.memory_mb for one in gpus)),
         )

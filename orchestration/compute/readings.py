@@ -56,8 +56,14 @@ def read_host() -> Mapping[str, float]:
     }
 
 
+def forget_own_peak() -> None:
+    """Let the system remember this process's peak memory from now on; where it will not, it stays its whole life's."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def own_peak_mb() -> float:
-    """The most memory that this process ever held, in MB; 0 where the system does not say (only Linux does)."""
+    """The most memory that this process held since its peak was forgotten, if ever, in MB; 0 except on Linux."""
     with suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / MB
