@@ -1,29 +1,29 @@
-"""Dagster's pool `gpu`: how many device steps are let in at all. Which of them computes, the lease decides."""
+"""Dagster's pool `gpu`: which device steps are let in, which is each of them once. When it computes, its lease decides.
+
+A step must not wait at the pool. Dagster 1.13 asks there without a pause (dagster-io/dagster#20367), which takes a
+whole core from the steps that compute, once for each run that waits; there priorities do not count; and `editloom
+devices` cannot show it.
+"""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-from orchestration.compute.inventory import device_count
+from orchestration.graph import expand, node
 from orchestration.params import Params
-from orchestration.ray_cluster.options import EXECUTOR_VARIABLE, RAY
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
 
 POOL = "gpu"
-SLOTS_PER_DEVICE = 2
-"""One step computes and one stands ready: Dagster asks for a slot every 1 to 15 s, and a process takes seconds to
-start. With one slot a device stood idle so long between any two steps."""
-SLOTS_ON_RAY = 256
-"""There Ray itself lets steps wait for the devices of all its machines."""
+MOST_SLOTS = 1000
+"""What Dagster allows."""
 
 
 def admit(instance: DagsterInstance, params: Params) -> int:
-    """Give the pool as many slots as these params want, where it has another number; returns how many."""
-    on_ray, storage = os.environ.get(EXECUTOR_VARIABLE) == RAY, instance.event_log_storage
-    wanted = SLOTS_ON_RAY if on_ray else SLOTS_PER_DEVICE * max(device_count(params), 1)
+    """Give the pool as many slots as there are device steps, where it has another number; returns how many."""
+    wanted = min(sum(node(one.asset).device for one in expand(list(params.attributes))), MOST_SLOTS)
+    storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
         return wanted
     if not any(pool.name == POOL and pool.limit == wanted for pool in storage.get_pool_limits()):

@@ -1,4 +1,4 @@
-"""Dagster lets in as many device steps as there are devices for, and two front ends never build the same asset."""
+"""Dagster lets in every device step, its lease decides, and two front ends never build the same asset."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.compute.admission import POOL, SLOTS_ON_RAY, SLOTS_PER_DEVICE
+from orchestration.compute.admission import POOL
 from orchestration.compute.build_lock import building
 from orchestration.graph import AssetId
 from orchestration.workspace import DAGSTER_YAML, EARLIER_DAGSTER_YAML, Workspace
@@ -23,21 +23,11 @@ def limit(ws: Workspace) -> int:
         return instance.event_log_storage.get_concurrency_info(POOL).slot_count
 
 
-def test_pool_follows_the_number_of_devices(workspace: Workspace, change_params: Callable[..., None]) -> None:
-    assert limit(workspace) == SLOTS_PER_DEVICE * 2
-    change_params(workspace, {"compute.devices": 5})
-    assert limit(workspace) == SLOTS_PER_DEVICE * 5
-    change_params(workspace, {"compute.devices": 1})
-    assert limit(workspace) == SLOTS_PER_DEVICE
-
-
-def test_ray_lets_in_more_than_this_machine_has_devices_for(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EDITLOOM_EXECUTOR", "ray")
-    assert limit(workspace) == SLOTS_ON_RAY
-    monkeypatch.delenv("EDITLOOM_EXECUTOR")
-    assert limit(workspace) == SLOTS_PER_DEVICE * 2
+def test_pool_has_a_slot_for_each_device_step(workspace: Workspace, change_params: Callable[..., None]) -> None:
+    shared, each = 3, 6  # judges, the original network, its report; all of an attribute but its images
+    assert limit(workspace) == shared + each * len(workspace.params().attributes)
+    change_params(workspace, {"attributes": {"beard": {}}, "compute.devices": 1})
+    assert limit(workspace) == shared + each
 
 
 @pytest.mark.parametrize("earlier", EARLIER_DAGSTER_YAML)
