@@ -101,23 +101,21 @@ class Step:
     pid: int
 
 
+Arrive = Callable[..., "subprocess.Popen[str]"]
 Begin = Callable[..., Step]
 
 
-@pytest.fixture(name="begin")
-def begin_fixture(workspace: Workspace) -> Iterator[Begin]:
-    """Start a long step; returns when it holds its slot, its lease and its lock."""
+@pytest.fixture(name="arrive")
+def arrive_fixture(workspace: Workspace) -> Iterator[Arrive]:
+    """Start a long step, and do not wait until it holds anything."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(name: str, how: str = "in-process") -> Step:
+    def start(name: str, how: str = "in-process") -> subprocess.Popen[str]:
         command = [sys.executable, str(LONG_STEP), str(workspace.root), how]
         log = (workspace.state / f"{name}.log").open("w")
         known = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "LONG_STEP": name}
         started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=known))
-        assert started[-1].stdout is not None
-        said = next((line for line in started[-1].stdout if line.startswith("{")), None)
-        assert said, (workspace.state / f"{name}.log").read_text()
-        return Step(started[-1], *(json.loads(said)[key] for key in ("run", "pid")))
+        return started[-1]
 
     yield start
     for process in started:
@@ -125,3 +123,17 @@ def begin_fixture(workspace: Workspace) -> Iterator[Begin]:
             child.kill()
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(name="begin")
+def begin_fixture(workspace: Workspace, arrive: Arrive) -> Begin:
+    """Start a long step; returns when it holds its slot, its lease and its lock."""
+
+    def start(name: str, how: str = "in-process") -> Step:
+        process = arrive(name, how)
+        assert process.stdout is not None
+        said = next((line for line in process.stdout if line.startswith("{")), None)
+        assert said, (workspace.state / f"{name}.log").read_text()
+        return Step(process, *(json.loads(said)[key] for key in ("run", "pid")))
+
+    return start

@@ -6,15 +6,18 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestration.compute.admission import POOL
 from orchestration.compute.build_lock import building
 from orchestration.graph import AssetId
 from orchestration.workspace import DAGSTER_YAML, EARLIER_DAGSTER_YAML, Workspace
+from tests.orchestration.compute.held_devices import Arrive, Hold
 from training.interruption import Interrupted
 
 
@@ -28,6 +31,28 @@ def test_pool_has_a_slot_for_each_device_step(workspace: Workspace, change_param
     assert limit(workspace) == shared + each * len(workspace.params().attributes)
     change_params(workspace, {"attributes": {"beard": {}}, "compute.devices": 1})
     assert limit(workspace) == shared + each
+
+
+@pytest.mark.parametrize("how", ["in-process", "children"])
+def test_runs_that_wait_stand_in_line_and_leave_the_processors_to_who_computes(
+    devices: Callable[[int], Workspace], hold: Hold, arrive: Arrive, waiting: Callable[..., None], how: str
+) -> None:
+    workspace, names = devices(1), ["a", "b", "c"]
+    hold("edit_pairs[z]").said()
+    runs = []
+    for number, name in enumerate(names, 1):
+        runs.append(psutil.Process(arrive(name, how).pid))
+        waiting(*(f"edit_pairs[{one}]" for one in names[:number]))
+    before, seconds = [used(run) for run in runs], 4.0
+    time.sleep(seconds)
+    shares = [(used(run) - earlier) / seconds for run, earlier in zip(runs, before, strict=True)]
+    assert max(shares) < 0.15, f"{shares} of a core for waiting, in {workspace.root}"
+
+
+def used(process: psutil.Process) -> float:
+    """CPU seconds of a process and of its children that live."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
 
 
 @pytest.mark.parametrize("earlier", EARLIER_DAGSTER_YAML)
