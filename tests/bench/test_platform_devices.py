@@ -24,6 +24,7 @@ from tests.orchestration.compute.device_log import most_holders, read_log
 from tests.orchestration.compute.held_devices import (  # noqa: F401 – fixtures
     Begin,
     Hold,
+    arrive_fixture,
     begin_fixture,
     devices_fixture,
     hold_fixture,
